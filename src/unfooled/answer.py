@@ -1,0 +1,232 @@
+"""The answer in words, and the doubts about it: pure functions of `Results`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from unfooled.results import WORST, Comparison, RecipeResult, Results
+from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """A reason not to believe a number.
+
+    Attributes:
+        sentence: what was found, with its numbers.
+        serious: whether the verdict is withheld because of it.
+    """
+
+    sentence: str
+    serious: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the study says.
+
+    Attributes:
+        short: three words or so.
+        sentence: the whole answer, with numbers.
+        doubts: serious ones first.
+    """
+
+    short: str
+    sentence: str
+    doubts: tuple[Doubt, ...]
+
+
+def answer(results: Results) -> Answer:
+    """The answer at the study's eps, under the worst case of its attacks."""
+    doubts = tuple(sorted(_doubts(results), key=lambda doubt: not doubt.serious))
+    asked = _asked(results)
+    baseline = results.recipes[0]
+    eps = float(results.study["answer_eps"])
+    stands = f"{percent(_worst(baseline, eps).value)} of the test images under attack"
+    where = (
+        f"At eps {eps:g}, where the network trained on {_lower(baseline.title)} keeps {stands}"
+        if baseline.name != "plain"
+        else f"At eps {eps:g}, where the network trained without transformations keeps {stands}"
+    )
+    seeds = min((one.difference.seeds for one in asked), default=0)
+    images = asked[0].difference.images if asked else 0
+    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images, 95 % intervals"
+    clauses = [_clause(one, results.recipe(one.second)) for one in asked]
+    sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else "Nothing was compared."
+    if any(doubt.serious for doubt in doubts):
+        return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
+    return Answer(_short([one.verdict for one in asked]), sentence, doubts)
+
+
+def percent(share: float, digits: int = 1) -> str:
+    """0.405 as "40.5 %"."""
+    return f"{100 * share:.{digits}f} %"
+
+
+def points(difference: float, digits: int = 1) -> str:
+    """-0.075 as "-7.5", with a real minus sign; percentage points."""
+    text = f"{100 * difference:+.{digits}f}"
+    return "0" + text[2:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
+
+
+def points_interval(estimate: Estimate) -> str:
+    """ "-9.9 to -5.0", in percentage points."""
+    return f"{points(estimate.low)} to {points(estimate.high)}"
+
+
+def _asked(results: Results) -> list[Comparison]:
+    """The recipes under study, held against the baseline where the question is answered."""
+    eps = float(results.study["answer_eps"])
+    found = [
+        results.compared(recipe.name, WORST, eps)
+        for recipe in results.recipes[1:]
+        if not recipe.control
+    ]
+    return [one for one in found if one is not None]
+
+
+def _worst(recipe: RecipeResult, eps: float) -> Estimate:
+    return next(c for c in recipe.curves if c.attack == WORST and eps in c.eps).at(eps)
+
+
+def _clause(one: Comparison, recipe: RecipeResult) -> str:
+    change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
+    title = _lower(recipe.title)
+    if one.verdict == NO_DIFFERENCE:
+        most = max(abs(one.difference.low), abs(one.difference.high))
+        return f"{title} makes no difference larger than {100 * most:.1f} points ({change})"
+    if one.verdict == CANNOT_TELL:
+        few = f"with fewer than {FEWEST_SEEDS} seeds " if one.difference.seeds < FEWEST_SEEDS else ""
+        return f"{few}it cannot be told whether {title} helps ({change})"
+    return f"{title} {one.verdict} ({change})"
+
+
+def _short(verdicts: Sequence[str]) -> str:
+    kinds = set(verdicts)
+    if kinds == {HELPS}:
+        return "Yes."
+    if HELPS in kinds:
+        return "It depends on which."
+    if kinds == {HURTS}:
+        return "No, they hurt."
+    if kinds and kinds <= {HURTS, NO_DIFFERENCE}:
+        return "No."
+    return "Cannot tell."
+
+
+def _lower(title: str) -> str:
+    """A title inside a sentence; names such as "PGD" keep their capitals."""
+    return title[:1].lower() + title[1:] if title[1:2].islower() else title
+
+
+def _listed(clauses: Sequence[str]) -> str:
+    return ", and ".join([", ".join(clauses[:-1]), clauses[-1]] if len(clauses) > 1 else clauses)
+
+
+def _doubts(results: Results) -> list[Doubt]:
+    return [doubt for look in _LOOKS for doubt in look(results)]
+
+
+def _few_seeds(results: Results) -> list[Doubt]:
+    seeds = min((len(recipe.seeds) for recipe in results.recipes), default=0)
+    if seeds >= FEWEST_SEEDS:
+        return []
+    return [
+        Doubt(
+            f"{seeds} of at least {FEWEST_SEEDS} seeds: networks trained alike differ by chance, "
+            "and this is too few to tell that from an effect.",
+            serious=False,
+        )
+    ]
+
+
+def _holes(results: Results) -> list[Doubt]:
+    if not results.missing:
+        return []
+    names = ", ".join(results.missing)
+    return [Doubt(f"{len(results.missing)} networks have no result: {names}.", serious=True)]
+
+
+def _controls(results: Results) -> list[Doubt]:
+    """The positive control must help and the sham must not."""
+    eps, margin = float(results.study["answer_eps"]), float(results.study["margin"])
+    found = []
+    for recipe in results.recipes[1:]:
+        one = results.compared(recipe.name, WORST, eps)
+        if one is None or one.difference.seeds < FEWEST_SEEDS:
+            continue
+        change = f"{points(one.difference.value)} points ({points_interval(one.difference)})"
+        if recipe.control == "positive" and one.verdict != HELPS:
+            found.append(
+                Doubt(f"The positive control, {recipe.title}, did not help: {change}.", serious=True)
+            )
+        if recipe.control == "sham" and one.verdict == HELPS and one.difference.low > margin:
+            found.append(
+                Doubt(
+                    f"The sham control, {recipe.title}, seems to help: {change}. It is known to "
+                    "blunt gradient attacks, so the attacks here may be too weak to tell a real "
+                    "gain of this size from an apparent one.",
+                    serious=False,
+                )
+            )
+    return found
+
+
+def _overfitted(results: Results) -> list[Doubt]:
+    return [
+        Doubt(
+            f"{recipe.title}: catastrophic overfitting in {len(recipe.overfitted)} of "
+            f"{len(recipe.seeds)} trainings; the weights of their most robust epoch were kept.",
+            serious=False,
+        )
+        for recipe in results.recipes
+        if recipe.overfitted
+    ]
+
+
+def _weak_attack(results: Results) -> list[Doubt]:
+    return [
+        Doubt(
+            f"{title} missed {count:,} pairs of image and network that a weaker attack of the same "
+            "size fooled; the worst case counts them as fooled.",
+            serious=False,
+        )
+        for title, count in results.weaker.items()
+        if count
+    ]
+
+
+def _outside_threat(results: Results) -> list[Doubt]:
+    return [
+        Doubt(
+            f"{title} returned {count:,} images outside eps or [0, 1]; they count as not fooled.",
+            serious=True,
+        )
+        for title, count in results.outside.items()
+    ]
+
+
+def _undefended_stands(results: Results) -> list[Doubt]:
+    """A network without defence falls at the largest eps, or the attack is broken."""
+    baseline = results.recipes[0]
+    found = []
+    for curve in baseline.curves:
+        if curve.attack == WORST and curve.eps[-1] >= 0.25 and curve.robust[-1].value > 0.2:
+            found.append(
+                Doubt(
+                    f"The baseline still reads {percent(curve.robust[-1].value)} of the images at "
+                    f"{curve.norm} eps {curve.eps[-1]:g}; an undefended network should not.",
+                    serious=True,
+                )
+            )
+    return found
+
+
+_LOOKS: tuple[Callable[[Results], list[Doubt]], ...] = (
+    _holes,
+    _outside_threat,
+    _undefended_stands,
+    _controls,
+    _few_seeds,
+    _overfitted,
+    _weak_attack,
+)

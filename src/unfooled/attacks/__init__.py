@@ -1,0 +1,1 @@
+"""Attacks, one a file; `attack.py` says what an attack is."""

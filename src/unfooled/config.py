@@ -1,0 +1,210 @@
+"""Study files: TOML to `Study`, with every error at once, each naming its key."""
+
+import re
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from unfooled import attack, catalog, defence, transform
+from unfooled.errors import InvalidStudy, UnfooledError
+from unfooled.recipe import Plan, Recipe
+from unfooled.study import Study, Sweep
+
+_NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
+Name = Annotated[str, Field(pattern=_NAME)]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class _Named(_Strict):
+    """A name with options beside it, such as { name = "adversarial", eps = 0.3 }."""
+
+    model_config = ConfigDict(extra="allow", strict=True, allow_inf_nan=False)
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        return dict(self.model_extra or {})
+
+
+class _Plan(_Strict):
+    epochs: int | None = Field(None, ge=1)
+    batch_size: int | None = Field(None, ge=1)
+    learning_rate: float | None = Field(None, gt=0)
+
+    def onto(self, plan: Plan) -> Plan:
+        given = {name: getattr(self, name) for name in _Plan.model_fields}
+        return Plan(**{**vars(plan), **{k: v for k, v in given.items() if v is not None}})
+
+
+class _Defence(_Named):
+    name: str = "standard"
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _member("defences", name)
+
+
+class _Transform(_Named):
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        if ":" not in name and name not in transform.names():
+            raise ValueError(catalog.unknown(name, transform.names()))
+        return name
+
+
+class _Recipe(_Plan):
+    title: str | None = Field(None, min_length=1, max_length=80)
+    transforms: list[_Transform] = []
+    defence: _Defence = _Defence()
+    control: Literal["", "positive", "sham"] = ""
+
+
+class _Attack(_Named):
+    norm: Literal["Linf", "L2"] = "Linf"
+    eps: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
+    images: int | None = Field(None, ge=1)
+
+    @field_validator("name")
+    @classmethod
+    def _known(cls, name: str) -> str:
+        return _member("attacks", name)
+
+    @field_validator("eps")
+    @classmethod
+    def _ascending(cls, eps: list[float]) -> list[float]:
+        if sorted(set(eps)) != eps or eps[-1] == 0:
+            raise ValueError("must ascend, without repeats, to a value above 0")
+        return eps
+
+
+class _File(_Strict):
+    question: str = Field(
+        "Do transformations of the training data make the network harder to fool?",
+        min_length=1,
+        max_length=200,
+    )
+    dataset: str
+    model: str = "strided"
+    seeds: int = Field(5, ge=1)
+    answer_eps: float = Field(gt=0)
+    margin: float = Field(0.02, gt=0, lt=1)
+    plan: _Plan = _Plan()
+    recipes: Annotated[dict[Name, _Recipe], Field(min_length=1)]
+    attacks: Annotated[list[_Attack], Field(min_length=1)]
+
+    @field_validator("dataset", "model")
+    @classmethod
+    def _known(cls, name: str, info: Any) -> str:
+        return _member(f"{info.field_name}s", name)
+
+
+def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) -> Study:
+    """The study that a file describes.
+
+    Args:
+        path: a TOML file.
+        seeds, dataset: take the place of what the file says.
+
+    Raises:
+        InvalidStudy: all that is wrong with it, one line each, with file and key.
+    """
+    try:
+        content = path.read_bytes().decode()
+        given = tomllib.loads(content)
+    except OSError as error:
+        raise InvalidStudy(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidStudy(f"{path} is not TOML: {error}") from error
+    given |= {k: v for k, v in (("seeds", seeds), ("dataset", dataset)) if v is not None}
+    try:
+        file = _File.model_validate(given)
+    except ValidationError as errors:
+        lines = [_line(error) for error in errors.errors()]
+        raise InvalidStudy("\n".join(f"{path}: {line}" for line in lines)) from errors
+    return _study(path, file)
+
+
+def _study(path: Path, file: _File) -> Study:
+    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "study"
+    study = Study(
+        name=name if file.dataset == name else f"{name}-{file.dataset}",
+        question=file.question,
+        dataset=file.dataset,
+        model=file.model,
+        seeds=file.seeds,
+        answer_eps=file.answer_eps,
+        margin=file.margin,
+        recipes=tuple(_recipe(name, one, file.plan) for name, one in file.recipes.items()),
+        sweeps=tuple(Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images) for a in file.attacks),
+    )
+    wrong = list(_refused(study))
+    if wrong:
+        raise InvalidStudy("\n".join(f"{path}: {line}" for line in wrong))
+    return study
+
+
+def _recipe(name: str, file: _Recipe, plan: _Plan) -> Recipe:
+    return Recipe(
+        name=name,
+        title=file.title or name,
+        transforms=tuple((one.name, one.options) for one in file.transforms),
+        defence=(file.defence.name, file.defence.options),
+        plan=file.onto(plan.onto(Plan())),
+        control=file.control,
+    )
+
+
+def _refused(study: Study) -> list[str]:
+    """What only the members themselves can say: options, and whether the parts fit together."""
+    wrong = []
+    for recipe in study.recipes:
+        try:
+            defence.find(recipe.defence[0], **recipe.defence[1])
+        except UnfooledError as error:
+            wrong.append(f"recipes.{recipe.name}.defence: {error}")
+    for place, sweep in enumerate(study.sweeps):
+        try:
+            attack.find(sweep.attack, **sweep.options)
+        except UnfooledError as error:
+            wrong.append(f"attacks[{place}]: {error}")
+    if not any(study.answer_eps in sweep.eps for sweep in study.sweeps):
+        wrong.append(f"answer_eps: {study.answer_eps:g} is not among the eps of any attack")
+    if study.recipes[0].control:
+        wrong.append(f"recipes.{study.recipes[0].name}: the first is the baseline, not a control")
+    return wrong
+
+
+def _member(folder: str, name: str) -> str:
+    if ":" not in name and name not in catalog.names(folder):
+        raise ValueError(catalog.unknown(name, catalog.names(folder)))
+    return name
+
+
+def _line(error: Any) -> str:
+    place = ""
+    for part in error["loc"]:
+        place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
+    if error["type"] == "extra_forbidden":
+        known = ", ".join(_keys(error["loc"]))
+        return f"{place}: there is no such key; known here: {known}"
+    if error["type"] == "missing":
+        return f"{place}: is missing"
+    message = str(error["msg"]).removeprefix("Value error, ")
+    if error["type"] == "string_pattern_mismatch":
+        message = "a recipe's name has small letters, digits, - and _, at most 40"
+    came = error.get("input")
+    shown = "" if isinstance(came, dict | list) or message.startswith("unknown") else f" (it is {came!r})"
+    return f"{place}: {message[0].lower()}{message[1:]}{shown}"
+
+
+def _keys(place: tuple[str | int, ...]) -> list[str]:
+    """The keys that are known where an unknown one stood."""
+    parts: dict[str, type[BaseModel]] = {"plan": _Plan, "recipes": _Recipe, "attacks": _Attack}
+    return list(parts.get(str(place[0]), _File).model_fields if len(place) > 1 else _File.model_fields)

@@ -1,0 +1,141 @@
+"""What a data set is: three splits of byte images with labels, and where they came from.
+
+Every file in `datasets/` holds a function of its own name:
+
+    def name(*, folder: Path | None) -> Dataset
+
+`folder` is where the user says the files are; None looks in `UNFOOLED_DATA`, then in the cache,
+then tries to download.
+"""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from unfooled import catalog
+from unfooled.errors import InvalidData
+from unfooled.randomness import Draws
+from unfooled.shapes import ByteImages, Images, Labels
+
+
+@dataclass(frozen=True)
+class Split:
+    """Images as bytes and their classes.
+
+    Attributes:
+        images: uint8 `[n, c, h, w]`, h = w.
+        labels: int64 `[n]`.
+    """
+
+    images: ByteImages
+    labels: Labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def pixels(self, which: Labels | None = None) -> Images:
+        """The images (those with these positions) as float in [0, 1]."""
+        return (self.images if which is None else self.images[which]).float().div_(255)
+
+    def sample(self, n: int) -> Labels:
+        """Positions of n images, drawn once and for all; every position when n is not less.
+
+        Always the same, and a smaller sample is part of every larger one. Not the first n: the
+        first half of MNIST's test set is known to be the easier one.
+        """
+        return Draws(0, "sample").order(len(self))[:n].sort().values
+
+    def part(self, start: int, stop: int | None) -> "Split":
+        """The images from one position up to another."""
+        return Split(self.images[start:stop], self.labels[start:stop])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images to train on, to choose by (validation) and to judge by (test, touched once).
+
+    Attributes:
+        name: as users write it.
+        title: as a report prints it.
+        classes: their names, in the order of the labels.
+        train, validation, test: the three splits.
+        source: where the images were read from.
+        sha256: of all images and labels of the three splits.
+    """
+
+    name: str
+    title: str
+    classes: tuple[str, ...]
+    train: Split
+    validation: Split
+    test: Split
+    source: str
+    sha256: str
+
+    @property
+    def channels(self) -> int:
+        """1 for grey images."""
+        return self.train.images.shape[1]
+
+    @property
+    def size(self) -> int:
+        """Side of the square images, in pixels."""
+        return self.train.images.shape[2]
+
+
+def find(name: str, *, folder: Path | None = None) -> Dataset:
+    """The data set of that name.
+
+    Raises:
+        UnknownName: there is none.
+        DataMissing: its files are nowhere to be had.
+        InvalidData: its files are damaged.
+    """
+    dataset = catalog.function("datasets", name)(folder=folder)
+    if not isinstance(dataset, Dataset):
+        raise InvalidData(f"{name} returned a {type(dataset).__name__}, not a Dataset")
+    return dataset
+
+
+def assemble(
+    name: str, title: str, classes: tuple[str, ...], source: str, train: Split, held: int, test: Split
+) -> Dataset:
+    """A `Dataset` whose last `held` training images are the validation split.
+
+    Raises:
+        InvalidData: images and labels differ in number, or a label names no class.
+    """
+    for part, split in (("training", train), ("test", test)):
+        if len(split.images) != len(split.labels):
+            raise InvalidData(
+                f"{name}: {len(split.images)} {part} images but {len(split.labels)} labels"
+            )
+        if int(split.labels.max()) >= len(classes):
+            raise InvalidData(
+                f"{name}: a {part} label is {int(split.labels.max())}, "
+                f"but there are {len(classes)} classes, numbered from 0"
+            )
+    digest = hashlib.sha256()
+    for tensor in (train.images, train.labels, test.images, test.labels):
+        digest.update(np.ascontiguousarray(tensor.numpy()).data)
+    cut = len(train) - held
+    return Dataset(
+        name=name,
+        title=title,
+        classes=classes,
+        train=train.part(0, cut),
+        validation=train.part(cut, None),
+        test=test,
+        source=source,
+        sha256=digest.hexdigest(),
+    )
+
+
+def split_of(images: UInt8[Tensor, "n h w"], labels: UInt8[Tensor, " n"]) -> Split:
+    """Grey images and byte labels as a `Split`."""
+    return Split(images[:, None].contiguous(), labels.to(torch.int64))

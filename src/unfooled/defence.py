@@ -1,0 +1,67 @@
+"""What a defence is: the loss that training lowers.
+
+Every file in `defences/` holds a function of its own name:
+
+    def name(model, images, labels, *, draws, progress, **options) -> PerImage
+
+`progress` is the share of the training that is done, 0 to 1, for what grows during training.
+Keyword-only parameters with a default are the options. A defence with an option `eps` trains
+against images within that eps (`norm`, Linf when it has no such option), and training watches it
+for catastrophic overfitting.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from unfooled import catalog
+from unfooled.shapes import PerImage
+from unfooled.threat import Threat
+
+GIVEN = ("draws", "progress")  # keyword parameters of every defence that are no options
+
+
+@dataclass(frozen=True)
+class Defence:
+    """A defence with its options set.
+
+    Attributes:
+        name: as users write it.
+        function: see this file's docstring.
+        options: what differs from the function's defaults.
+    """
+
+    name: str
+    function: Callable[..., PerImage]
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def all_options(self) -> dict[str, Any]:
+        """Every option with its value, given or default."""
+        return {**catalog.options(self.function, GIVEN), **self.options}
+
+    @property
+    def steps(self) -> int:
+        """Extra passes of each batch through the network; 0 for a defence without that option."""
+        return int(self.all_options.get("steps", 0))
+
+    @property
+    def threat(self) -> Threat | None:
+        """What it trains against; None for a defence without eps."""
+        options = self.all_options
+        return Threat(options.get("norm", "Linf"), options["eps"]) if "eps" in options else None
+
+
+def find(name: str, **options: Any) -> Defence:
+    """The defence of that name, or the user's own `file.py:function`.
+
+    Raises:
+        UnknownName: there is none.
+        InvalidOption: it has no such option, or the value is of another kind.
+        InvalidThreat: its eps or norm describes no threat.
+    """
+    function = catalog.function("defences", name)
+    catalog.check_options(name, function, options, GIVEN)
+    defence = Defence(name, function, options)
+    _ = defence.threat  # raises for an impossible one
+    return defence

@@ -1,0 +1,1 @@
+"""Training losses, one a file; `defence.py` says what a defence is."""

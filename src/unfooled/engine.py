@@ -1,0 +1,46 @@
+"""What an engine is: it takes jobs and a way to do them, and tells what happens.
+
+Every file in `engines/` holds a function of its own name:
+
+    def name(jobs, perform, weights_of, *, workers) -> Iterator[Event]
+
+`jobs` come in the order in which they should start. `perform` is sent to each worker once and
+called there. A job that needs another is started after that one's `Done` was taken by the caller,
+with what `weights_of` returns for it. The caller alone writes.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from unfooled.jobs import Job
+
+Perform = Callable[[Job, bytes | None, Callable[[float], None]], bytes]
+WeightsOf = Callable[[Job], bytes | None]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """A running job and the share of it that is done."""
+
+    job: Job
+    share: float
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished job, the bytes of its file, and the seconds that it took."""
+
+    job: Job
+    content: bytes
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A job that ended without a result, and why."""
+
+    job: Job
+    message: str
+
+
+Event = Progress | Done | Failed

@@ -1,0 +1,104 @@
+"""Worker processes on this machine, one thread each.
+
+Two threads in one process are erratic on small networks; one thread in each of two processes is
+steady (docs/benchmarks.md). Workers hold no file and end with the driver, even if it is killed:
+each has one pipe, and a closed pipe is the end.
+"""
+
+import multiprocessing
+import signal
+import time
+from collections.abc import Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+
+from unfooled.engine import Done, Event, Failed, Perform, Progress, WeightsOf
+from unfooled.errors import UnfooledError
+from unfooled.jobs import Job
+
+
+def local(
+    jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, *, workers: int
+) -> Iterator[Event]:
+    """Every job, on as many processes as there are workers; see `engine.py`.
+
+    A worker that dies takes its job with it, which then counts as failed; a new worker takes its
+    place.
+    """
+    context = multiprocessing.get_context("spawn")
+    waiting = list(jobs)
+    pool: dict[Connection, BaseProcess] = {}
+    busy: dict[Connection, Job] = {}
+
+    def start() -> Connection:
+        ours, theirs = context.Pipe()
+        process = context.Process(target=_serve, args=(theirs, perform), daemon=True)
+        process.start()
+        theirs.close()
+        pool[ours] = process
+        return ours
+
+    try:
+        unstarted = {job.key for job in jobs}
+        while waiting or busy:
+            ready = [job for job in waiting if not job.needs or job.needs.key not in unstarted]
+            idle = [pipe for pipe in pool if pipe not in busy]
+            while ready and (idle or len(pool) < workers):
+                job, pipe = ready.pop(0), idle.pop() if idle else start()
+                waiting.remove(job)
+                busy[pipe] = job
+                pipe.send((job, weights_of(job)))
+            for pipe in [pipe for pipe in busy if pipe in wait(list(busy))]:
+                event = _heard(pipe, busy[pipe])
+                if not isinstance(event, Progress):
+                    job = busy.pop(pipe)
+                    if not pool[pipe].is_alive():
+                        pool.pop(pipe)
+                    if isinstance(event, Done):
+                        unstarted.discard(job.key)
+                    else:
+                        waiting = [other for other in waiting if other.needs != job]
+                yield event
+    finally:
+        for process in pool.values():
+            process.terminate()
+        for process in pool.values():
+            process.join()
+
+
+def _heard(pipe: Connection, job: Job) -> Event:
+    try:
+        kind, value, seconds = pipe.recv()
+    except EOFError:
+        return Failed(job, "its worker process died; it may have run out of memory")
+    if kind == "progress":
+        return Progress(job, value)
+    return Done(job, value, seconds) if kind == "done" else Failed(job, value)
+
+
+def _serve(pipe: Connection, perform: Perform) -> None:
+    """The life of a worker; Ctrl-C is the driver's to hear."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import torch
+
+    torch.set_num_threads(1)
+    try:
+        while True:
+            job, weights = pipe.recv()
+            start = time.perf_counter()
+
+            def report(share: float) -> None:
+                pipe.send(("progress", share, 0.0))
+
+            try:
+                content = perform(job, weights, report)
+            except UnfooledError as error:
+                pipe.send(("failed", str(error), 0.0))
+            except BrokenPipeError:
+                raise
+            except Exception as error:
+                pipe.send(("failed", f"{type(error).__name__}: {error}", 0.0))
+            else:
+                pipe.send(("done", content, time.perf_counter() - start))
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        return  # the driver is gone

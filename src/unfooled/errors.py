@@ -1,0 +1,49 @@
+"""What can go wrong through a user's input; the command line shows each as one line and exits with 2."""
+
+
+class UnfooledError(Exception):
+    """The parent of every error that this package raises on purpose."""
+
+
+class UnknownName(UnfooledError):
+    """No member, option or class goes by that name."""
+
+
+class InvalidOption(UnfooledError):
+    """An option has a value that it cannot have."""
+
+
+class InvalidThreat(UnfooledError):
+    """A norm or an eps that does not describe a set of allowed images."""
+
+
+class InvalidInput(UnfooledError):
+    """Images, labels or targets that are not what every border promises."""
+
+
+class InvalidModel(UnfooledError):
+    """A model whose output or gradient cannot be used."""
+
+
+class InvalidData(UnfooledError):
+    """Data files that are damaged, or not what their name says."""
+
+
+class DataMissing(UnfooledError):
+    """Data files that could be found nowhere."""
+
+
+class InvalidTransform(UnfooledError):
+    """A transformation that does not exist, or that returns what no model can read."""
+
+
+class InvalidStudy(UnfooledError):
+    """A study file that does not describe a study."""
+
+
+class RunRefused(UnfooledError):
+    """A run's folder that cannot be used: busy, of another study, unreadable or unwritable."""
+
+
+class JobFailed(UnfooledError):
+    """A training or an attack that ended without a result."""

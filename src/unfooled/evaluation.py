@@ -1,0 +1,153 @@
+"""The judge: it asks the model itself, measures again, and trusts no attack.
+
+An `Evaluation` holds facts for each image. Accuracies, intervals and verdicts are functions of it
+(`statistics.py`), so a new statistic needs no new run.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unfooled.attack import Attack, check_input
+from unfooled.errors import InvalidInput, JobFailed
+from unfooled.gradients import predict
+from unfooled.randomness import Draws
+from unfooled.shapes import Images, Labels, Logits
+from unfooled.threat import Threat
+
+UNREAD = -1  # what a model reads whose logits are not finite: nothing, so never the label
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one attack did to one model, image by image.
+
+    Attributes:
+        attack: its name.
+        threats: one for each row of the facts below; one norm, eps ascending.
+        ids: the images' ids in their data set, `[n]`.
+        labels: their true classes, `[n]`.
+        targets: the wanted classes, `[n]`; None for any wrong class.
+        clean: what the model reads without attack, `[n]`; -1 where its logits are not finite.
+        read_as: what it reads after the attack, `[t, n]`.
+        distance: how far the image was moved in the threat's norm, float64 `[t, n]`.
+        inside: whether the attacked image lies within the threat and in [0, 1], `[t, n]`.
+    """
+
+    attack: str
+    threats: tuple[Threat, ...]
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    targets: NDArray[np.int64] | None
+    clean: NDArray[np.int64]
+    read_as: NDArray[np.int64]
+    distance: NDArray[np.float64]
+    inside: NDArray[np.bool_]
+
+    @property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each image is read correctly without attack, `[n]`."""
+        return self.clean == self.labels
+
+    @property
+    def fooled(self) -> NDArray[np.bool_]:
+        """Whether each image is misread (or read as its target), `[t, n]`.
+
+        An image outside the threat counts as not fooled. One that is fooled at a small eps is
+        fooled at every larger one, whatever the attack found there.
+        """
+        wanted = self.read_as != self.labels if self.targets is None else self.read_as == self.targets
+        return np.logical_or.accumulate(wanted & self.inside, axis=0)
+
+    @property
+    def robust(self) -> NDArray[np.bool_]:
+        """Whether each image is read correctly without attack and not fooled by it, `[t, n]`."""
+        return self.correct & ~self.fooled
+
+    def arrays(self) -> dict[str, NDArray[np.generic]]:
+        """Everything as arrays, for a file."""
+        arrays: dict[str, NDArray[np.generic]] = {
+            "attack": np.array(self.attack),
+            "norm": np.array(self.threats[0].norm),
+            "eps": np.array([threat.eps for threat in self.threats]),
+        }
+        for name in ("ids", "labels", "targets", "clean", "read_as", "distance", "inside"):
+            if getattr(self, name) is not None:
+                arrays[name] = getattr(self, name)
+        return arrays
+
+    @classmethod
+    def of_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Evaluation":
+        """The inverse of `arrays`."""
+        facts = {name: array for name, array in arrays.items() if array.ndim and name != "eps"}
+        norm = str(arrays["norm"])
+        threats = tuple(Threat(norm, float(eps)) for eps in arrays["eps"])
+        return cls(str(arrays["attack"]), threats, **{"targets": None, **facts})  # type: ignore[arg-type]
+
+
+def evaluate(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    attack: Attack,
+    threats: Sequence[Threat],
+    *,
+    draws: Draws,
+    targets: Labels | None = None,
+) -> Evaluation:
+    """The facts of an attack on a model.
+
+    Args:
+        model: images in [0, 1] to logits; it is left as it was.
+        images: float `[n, c, h, w]` in [0, 1].
+        labels: int64 `[n]`.
+        attack: as `attack.find` gives it.
+        threats: one norm; sorted by eps here.
+        draws: the chance of the attack; its ids are kept in the facts.
+        targets: the class that each image shall be read as; None for any wrong class.
+
+    Raises:
+        InvalidInput, InvalidModel, InvalidThreat: see `Attack.sweep`.
+        JobFailed: the attack returned NaN, or another shape than it was given.
+    """
+    check_input(images, labels, targets)
+    if not threats or len({threat.norm for threat in threats}) != 1:
+        raise InvalidInput("an evaluation needs at least one threat, and all of one norm")
+    ordered = sorted(threats, key=lambda threat: threat.eps)
+    clean_logits = predict(model, images)
+    if int(labels.max()) >= clean_logits.shape[1] or int(labels.min()) < 0:
+        raise InvalidInput(
+            f"labels reach from {int(labels.min())} to {int(labels.max())}, "
+            f"but the model has {clean_logits.shape[1]} classes"
+        )
+    clean = read(clean_logits)
+    results = attack.sweep(model, images, labels, ordered, draws=draws, targets=targets)
+    for result in results:
+        if result.shape != images.shape or bool(result.isnan().any()):
+            raise JobFailed(
+                f"{attack.name} returned {list(result.shape)} with {int(result.isnan().sum())} NaN "
+                f"pixels for images {list(images.shape)}"
+            )
+    ids = torch.arange(len(images)) if draws.ids is None else draws.ids
+    pairs = list(zip(ordered, results, strict=True))
+    return Evaluation(
+        attack=attack.name,
+        threats=tuple(ordered),
+        ids=ids.cpu().numpy(),
+        labels=labels.cpu().numpy(),
+        targets=None if targets is None else targets.cpu().numpy(),
+        clean=clean,
+        read_as=np.stack([read(predict(model, result)) for result in results]),
+        distance=np.stack([t.distance(images, result).cpu().numpy() for t, result in pairs]),
+        inside=np.stack([t.allows(images, result).cpu().numpy() for t, result in pairs]),
+    )
+
+
+def read(logits: Logits) -> NDArray[np.int64]:
+    """The class that each row of logits stands for; `UNREAD` where they are not finite."""
+    classes = logits.argmax(1).masked_fill(~logits.isfinite().all(1), UNREAD)
+    return classes.cpu().numpy()

@@ -1,0 +1,91 @@
+"""Logits, loss and input gradient of a model that stays as it is: every attack's inner loop.
+
+Parameters are frozen while a gradient is taken. That saves the weight gradients (about 15 % of a
+pass on a small CNN) and leaves nothing behind in the user's `.grad`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+from unfooled.errors import InvalidModel
+from unfooled.shapes import Images, Labels, Logits, PerImage
+
+Loss = Callable[[Logits, Labels, Labels | None], PerImage]
+
+
+@contextmanager
+def frozen(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode and without parameter gradients; afterwards as it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    trainable = [p for p in model.parameters() if p.requires_grad]
+    model.eval()
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+        for module, training in modes:
+            module.training = training
+
+
+def forward(model: nn.Module, images: Images) -> Logits:
+    """The model's logits.
+
+    Raises:
+        InvalidModel: the model returns something that is not one row of logits for each image.
+    """
+    logits = model(images)
+    if not isinstance(logits, torch.Tensor):
+        raise InvalidModel(
+            f"the model returned a {type(logits).__name__}; it must return one tensor of logits"
+        )
+    if logits.ndim != 2 or len(logits) != len(images) or logits.shape[1] < 2:
+        raise InvalidModel(
+            f"the model returned the shape {list(logits.shape)} for {len(images)} images; "
+            f"logits have the shape [{len(images)}, number of classes]"
+        )
+    return logits
+
+
+def predict(model: nn.Module, images: Images, *, batch: int = 500) -> Logits:
+    """The logits of any number of images, in eval mode, without gradients.
+
+    500 images a batch: larger ones are slower on a CPU, where their activations leave the cache.
+    """
+    if not len(images):
+        raise InvalidModel("there are no images to read")
+    with frozen(model), torch.no_grad():
+        return torch.cat([forward(model, part) for part in images.split(batch)])
+
+
+def gradient(
+    model: nn.Module, images: Images, labels: Labels, targets: Labels | None, loss: Loss
+) -> tuple[Logits, PerImage, Images]:
+    """Logits, loss and its gradient by the pixels, in one pass; call it on a `frozen` model.
+
+    Works under `torch.no_grad()` too.
+
+    Raises:
+        InvalidModel: the gradient is NaN or infinite. Its sign would be 0 or wrong, the attack
+            would stand still, and the model would look robust.
+    """
+    with torch.enable_grad():
+        leaf = images.detach().requires_grad_(True)
+        logits = forward(model, leaf)
+        losses = loss(logits, labels, targets)
+        if not losses.requires_grad:
+            raise InvalidModel("the model gives no gradient: its output does not depend on the pixels")
+        # Summed, not averaged: an image's gradient must not depend on the batch it came in.
+        (by_pixel,) = torch.autograd.grad(losses.sum(), leaf)
+    bad = ~by_pixel.flatten(1).isfinite().all(1)
+    if bad.any():
+        raise InvalidModel(
+            f"the gradient is NaN or infinite for {int(bad.sum())} of {len(images)} images; "
+            "an attack that follows it cannot say anything about this model"
+        )
+    return logits.detach(), losses.detach(), by_pixel

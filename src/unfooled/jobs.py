@@ -1,0 +1,205 @@
+"""The jobs of a study: what has to be done, in which order, and how a worker does it."""
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unfooled import __version__, attack, catalog, dataset, defence, evaluation, model, training
+from unfooled.dataset import Dataset
+from unfooled.gradients import predict
+from unfooled.randomness import Draws
+from unfooled.recipe import Recipe
+from unfooled.study import Study, Sweep
+
+FORMAT = 1  # of the files in a run's folder
+
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One thing to do; equal keys give equal results.
+
+    Attributes:
+        kind: "train", "attack" or "pictures".
+        recipe: index of the recipe.
+        seed: of the training.
+        sweep: index of the sweep, for an attack.
+        key: SHA-256 of all that decides the result.
+        needs: the job whose weights it works on; None for a training.
+        cost: roughly how long it takes, in passes of one image through the network.
+    """
+
+    kind: str
+    recipe: int
+    seed: int
+    sweep: int
+    key: str
+    needs: "Job | None"
+    cost: float
+
+    def name(self, study: Study) -> str:
+        """Unique within a study."""
+        return study.job_name(self.kind, self.recipe, self.seed, self.sweep)
+
+
+def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
+    """All jobs of a study, each after the one that it needs; the longest chains first."""
+    found: list[Job] = []
+    base = {
+        "format": FORMAT,
+        "unfooled": __version__,
+        "torch": torch.__version__,
+        "device": device,
+        "data": data.sha256,
+        "model": [study.model, catalog.fingerprint(study.model)],
+    }
+    plain = study.plain()
+    for index, recipe in enumerate(study.recipes):
+        names = [recipe.defence[0], *(name for name, _ in recipe.transforms)]
+        what = {key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")}
+        what["own"] = [catalog.fingerprint(name) for name in names]
+        for seed in range(study.seeds):
+            key = _key({**base, "recipe": what, "seed": seed})
+            train = Job("train", index, seed, 0, key, None, _training_cost(recipe, data))
+            found.append(train)
+            for place, sweep in enumerate(study.sweeps):
+                own = [plain["sweeps"][place], catalog.fingerprint(sweep.attack)]
+                key = _key({"train": train.key, "sweep": own})
+                cost = _attack_cost(sweep, data)
+                found.append(Job("attack", index, seed, place, key, train, cost))
+            if seed == 0:
+                sweep_key = plain["sweeps"][0]
+                key = _key({"train": train.key, "pictures": sweep_key})
+                found.append(Job("pictures", index, seed, 0, key, train, 100.0))
+    return sorted(found, key=lambda job: (job.needs is not None, -job.cost))
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker process holds while it does a study's jobs, one after the other."""
+
+    study: Study
+    folder: Path | None
+    device: str
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Read once in each process."""
+        return dataset.find(self.study.dataset, folder=self.folder)
+
+    def perform(self, job: Job, weights: bytes | None, report: Callable[[float], None]) -> bytes:
+        """The bytes of the job's file: safetensors of a training, npz of facts."""
+        recipe = self.study.recipes[job.recipe]
+        device = torch.device(self.device)
+        if job.kind == "train" or weights is None:
+            trained = training.train(
+                self.study.model, self.data, recipe, job.seed, device=device, report=report
+            )
+            about = {
+                "architecture": self.study.model,
+                "dataset": self.study.dataset,
+                "recipe": recipe.name,
+                "seed": job.seed,
+                "history": [dataclasses.asdict(epoch) for epoch in trained.history],
+                "overfitted": trained.overfitted,
+            }
+            return model.save(trained.model, about)
+        network = self.network(weights, job.seed).to(device)
+        if job.kind == "pictures":
+            return _packed(pictures(network, self.data, self.study.sweeps[0]))
+        return _packed(self.attacked(network, job, device).arrays())
+
+    def network(self, weights: bytes, seed: int) -> nn.Module:
+        """The trained network."""
+        data = self.data
+        network = model.build(
+            self.study.model,
+            channels=data.channels,
+            size=data.size,
+            classes=len(data.classes),
+            seed=seed,
+        )
+        network.load_state_dict(model.weights(weights))
+        return network.eval()
+
+    def attacked(
+        self, network: nn.Module, job: Job, device: torch.device
+    ) -> evaluation.Evaluation:
+        """The facts of one sweep."""
+        sweep, test = self.study.sweeps[job.sweep], self.data.test
+        ids = test.sample(sweep.images or len(test))
+        return evaluation.evaluate(
+            network,
+            test.pixels(ids).to(device),
+            test.labels[ids].to(device),
+            attack.find(sweep.attack, **sweep.options),
+            sweep.threats,
+            draws=Draws(job.seed, f"attack/{sweep.attack}", ids),
+        )
+
+
+def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
+    """One test image of each class before and after the attack, and a look inside the network.
+
+    Returns:
+        ids `[k]`; images as bytes `[1 + t, k, c, h, w]`, the first row without attack; read_as
+        `[1 + t, k]`; filters of the first convolution `[f, c, h, w]` and its activations on the
+        first image `[f, h, w]`, empty for a network without convolutions.
+    """
+    device = next(network.parameters()).device
+    test = data.test
+    ids = torch.stack([torch.nonzero(test.labels == label)[0, 0] for label in range(len(data.classes))])
+    images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
+    found = attack.find(sweep.attack, **sweep.options).sweep(
+        network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
+    )
+    rows = torch.stack([images, *found])
+    reads = [evaluation.read(predict(network, row)) for row in rows]
+    filters, maps = model.first_features(network, images[-1:])
+    return {
+        "ids": ids.numpy(),
+        "images": rows.mul(255).round().to(torch.uint8).cpu().numpy(),
+        "read_as": np.stack(reads),
+        "filters": filters.cpu().numpy(),
+        "maps": maps.cpu().numpy(),
+    }
+
+
+def unpacked(content: bytes) -> Arrays:
+    """The arrays of a facts file."""
+    with np.load(io.BytesIO(content), allow_pickle=False) as file:
+        return dict(file)
+
+
+def _packed(arrays: Arrays) -> bytes:
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def _key(what: object) -> str:
+    return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()
+
+
+def _training_cost(recipe: Recipe, data: Dataset) -> float:
+    # A defence that attacks each batch passes it through the network once more for each step.
+    steps = defence.find(recipe.defence[0], **recipe.defence[1]).steps
+    return 3.0 * (1 + steps) * recipe.plan.epochs * len(data.train)
+
+
+def _attack_cost(sweep: Sweep, data: Dataset) -> float:
+    found = attack.find(sweep.attack, **sweep.options)
+    images = min(sweep.images or len(data.test), len(data.test))
+    return float(images * len(sweep.eps) * (1 + found.steps))

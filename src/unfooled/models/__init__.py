@@ -1,0 +1,1 @@
+"""Networks, one a file; `model.py` says what a model is."""

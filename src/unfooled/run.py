@@ -1,0 +1,159 @@
+"""A run: the jobs of a study done, kept and counted, whatever was done before."""
+
+import importlib.metadata
+import json
+import os
+import platform
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from unfooled import __version__, dataset, model, store, transform
+from unfooled.dataset import Dataset
+from unfooled.engine import Done, Event, Failed
+from unfooled.engines.local import local
+from unfooled.errors import InvalidOption
+from unfooled.jobs import Job, Worker, jobs
+from unfooled.study import Study
+
+_SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn", "statsmodels")
+
+
+@dataclass(frozen=True)
+class Step:
+    """Where a run stands after an event.
+
+    Attributes:
+        event: what happened; None for the jobs that an earlier run had finished.
+        share: of the whole work that is done, 0 to 1.
+        finished, total: jobs.
+    """
+
+    event: Event | None
+    share: float
+    finished: int
+    total: int
+
+
+def run(
+    study: Study,
+    folder: Path,
+    *,
+    data_folder: Path | None = None,
+    device: str = "auto",
+    workers: int | None = None,
+    source: str = "",
+    on_step: Callable[[Step], None] = lambda _: None,
+) -> list[Failed]:
+    """Every job of the study done and kept in the folder; those that failed.
+
+    Args:
+        study: what to do.
+        folder: of the run; finished jobs of an earlier run of the same study are not done again.
+        data_folder: where the data files are; None looks in the usual places.
+        device: "cpu", "cuda", or "auto": cuda where there is one.
+        workers: processes; None takes one for each core, or one for a GPU.
+        source: the study file word for word, kept in the folder.
+        on_step: called after each event.
+
+    Raises:
+        RunRefused: the folder is busy, unwritable, full, or of another study.
+        DataMissing, InvalidData, InvalidTransform, InvalidModel: found out before any training.
+    """
+    place = chosen(device)
+    count = workers or (cores() if place == "cpu" else 1)
+    with store.opened(folder, study.plain()) as ledger:
+        data = dataset.find(study.dataset, folder=data_folder)
+        _try_out(study, data)
+        if source:
+            store.write(folder / "study.toml", source.encode())
+        todo = jobs(study, data, place)
+        environment = described(data, place, count)
+        store.write(folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
+        return list(_done(todo, ledger, Worker(study, data_folder, place), count, on_step))
+
+
+def _done(
+    todo: list[Job],
+    ledger: store.Store,
+    worker: Worker,
+    workers: int,
+    on_step: Callable[[Step], None],
+) -> Iterator[Failed]:
+    left = [job for job in todo if ledger.get(job.key) is None]
+    whole = sum(job.cost for job in todo)
+    done, running = whole - sum(job.cost for job in left), dict[str, float]()
+    finished = len(todo) - len(left)
+    on_step(Step(None, done / whole, finished, len(todo)))
+    events = local(
+        left,
+        worker.perform,
+        lambda job: ledger.get(job.needs.key) if job.needs else None,
+        workers=min(workers, max(1, len(left))),
+    )
+    for event in events:
+        key = event.job.key
+        if isinstance(event, Done):
+            name = event.job.name(worker.study)
+            ledger.put(key, name, event.job.kind, event.content, event.seconds)
+        if isinstance(event, Done | Failed):
+            running.pop(key, None)
+            done, finished = done + event.job.cost, finished + 1
+        else:
+            running[key] = event.share * event.job.cost
+        on_step(Step(event, (done + sum(running.values())) / whole, finished, len(todo)))
+        if isinstance(event, Failed):
+            yield event
+
+
+def chosen(device: str) -> str:
+    """The device that a name stands for.
+
+    Raises:
+        InvalidOption: there is no such device here.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device not in ("cpu", "cuda"):
+        raise InvalidOption(f"device must be auto, cpu or cuda, not {device!r}")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InvalidOption("there is no CUDA device here; --device cpu works everywhere")
+    return device
+
+
+def cores() -> int:
+    """The cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def described(data: Dataset, device: str, workers: int) -> dict[str, Any]:
+    """Where and with what a run is done."""
+    return {
+        "unfooled": __version__,
+        "python": platform.python_version(),
+        "packages": {name: importlib.metadata.version(name) for name in _SHOWN},
+        "machine": f"{platform.system()} {platform.machine()}",
+        "device": torch.cuda.get_device_name() if device == "cuda" else device,
+        "workers": workers,
+        "data": {
+            "name": data.title,
+            "source": data.source,
+            "sha256": data.sha256,
+            "classes": list(data.classes),
+            "channels": data.channels,
+            "size": data.size,
+            "images": [len(data.train), len(data.validation), len(data.test)],
+        },
+    }
+
+
+def _try_out(study: Study, data: Dataset) -> None:
+    """Whatever can be wrong with a recipe on these data, found before the first training."""
+    shape = {"channels": data.channels, "size": data.size}
+    model.build(study.model, **shape, classes=len(data.classes), seed=0)
+    for recipe in study.recipes:
+        for name, options in recipe.transforms:
+            transform.find(name, options, **shape)

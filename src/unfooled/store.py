@@ -1,0 +1,168 @@
+"""A run's folder: every finished job once, whole, under the key of all that decides it.
+
+A file is written beside its place, flushed to the disk, and renamed into it; then its row is
+written to the ledger. A job counts as done when its row stands and its file has the row's hash, so
+a kill at any moment loses at most the job that was being written.
+"""
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from unfooled.errors import RunRefused
+
+_FOLDERS = {"train": ("models", ".safetensors")}
+_SCHEMA = """CREATE TABLE IF NOT EXISTS jobs (
+    key TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
+    seconds REAL NOT NULL)"""
+
+
+class Store:
+    """The ledger and the files of one run; made by `opened`."""
+
+    def __init__(self, folder: Path, ledger: sqlite3.Connection) -> None:
+        self.folder = folder
+        self._ledger = ledger
+
+    def get(self, key: str) -> bytes | None:
+        """The file of a finished job; None if it is not finished, or its file is not whole."""
+        row = self._ledger.execute("SELECT file, sha256 FROM jobs WHERE key = ?", (key,)).fetchone()
+        if row is None:
+            return None
+        try:
+            content = (self.folder / row[0]).read_bytes()
+        except OSError:
+            return None
+        return content if hashlib.sha256(content).hexdigest() == row[1] else None
+
+    def put(self, key: str, name: str, kind: str, content: bytes, seconds: float) -> None:
+        """Keep a finished job.
+
+        Raises:
+            RunRefused: the disk is full or the folder cannot be written; earlier jobs are intact.
+        """
+        folder, ending = _FOLDERS.get(kind, ("facts", ".npz"))
+        file = f"{folder}/{name}{ending}"
+        write(self.folder / file, content)
+        row = (key, name, file, hashlib.sha256(content).hexdigest(), seconds)
+        with _explained(self.folder), self._ledger:
+            self._ledger.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", row)
+
+    def named(self) -> dict[str, bytes]:
+        """The file of every finished job, by the job's name."""
+        rows = self._ledger.execute("SELECT name, key FROM jobs ORDER BY name").fetchall()
+        found = {name: self.get(key) for name, key in rows}
+        return {name: content for name, content in found.items() if content is not None}
+
+    def seconds(self) -> float:
+        """What all finished jobs took together."""
+        return float(self._ledger.execute("SELECT total(seconds) FROM jobs").fetchone()[0])
+
+
+@contextmanager
+def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
+    """The store in a folder, for one process at a time.
+
+    Args:
+        folder: made if it does not exist.
+        plain: the study, as `Study.plain` gives it. An old folder must hold the same.
+
+    Raises:
+        RunRefused: the folder is busy, cannot be written, or belongs to another study.
+    """
+    with _explained(folder):
+        for part in ("models", "facts", "report"):
+            (folder / part).mkdir(parents=True, exist_ok=True)
+        write(folder / ".writable", b"")
+        (folder / ".writable").unlink()
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise RunRefused(
+            f"another run is at work in {folder}; wait for it, or choose another folder by --out"
+        ) from None
+    try:
+        _same(folder, plain)
+        with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+            with _explained(folder):
+                ledger.execute(_SCHEMA)
+            yield Store(folder, ledger)
+    finally:
+        lock.release()
+
+
+def write(path: Path, content: bytes) -> None:
+    """The whole file or none of it, whatever happens.
+
+    Raises:
+        RunRefused: the disk is full or the folder cannot be written.
+    """
+    beside = path.with_name(f".{path.name}.part")
+    with _explained(path.parent):
+        try:
+            with beside.open("wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(path)
+        except BaseException:
+            beside.unlink(missing_ok=True)
+            raise
+
+
+def _same(folder: Path, plain: dict[str, Any]) -> None:
+    path = folder / "study.json"
+    if not path.exists():
+        write(path, (json.dumps(plain, indent=2) + "\n").encode())
+        return
+    try:
+        old = json.loads(path.read_bytes())
+    except ValueError as error:
+        raise RunRefused(f"{path} is damaged: {error}") from error
+    differing = list(_differences("", old, plain))
+    if differing:
+        raise RunRefused(
+            f"{folder} holds another study ({'; '.join(differing[:8])}); "
+            "choose another folder by --out"
+        )
+
+
+def _differences(place: str, old: Any, new: Any) -> Iterator[str]:
+    if isinstance(old, dict) and isinstance(new, dict):
+        for key in [*old, *(key for key in new if key not in old)]:
+            yield from _differences(f"{place}.{key}" if place else key, old.get(key), new.get(key))
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new, strict=True)):
+            yield from _differences(f"{place}[{index}]", one, other)
+    elif old != new:
+        yield f"{place}: {_short(old)} there, {_short(new)} now"
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, sqlite3.OperationalError) as error:
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "full" in str(error)
+        if full:
+            raise RunRefused(
+                f"the disk of {folder} is full; what was finished is kept. Free some space and run "
+                "the same command again"
+            ) from error
+        reason = getattr(error, "strerror", None) or error
+        raise RunRefused(f"cannot write to {folder}: {reason}; choose another by --out") from error

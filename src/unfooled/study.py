@@ -1,0 +1,82 @@
+"""What a study is: a question, and everything that decides its answer.
+
+The way of the data: Study -> jobs (`jobs.py`) -> facts, one file a job (`store.py`) -> statistics
+-> results (`results.py`) -> `reports/`.
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from unfooled import attack
+from unfooled.recipe import Recipe
+from unfooled.threat import Threat
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One attack over several eps.
+
+    Attributes:
+        attack: a name in `attacks/`.
+        options: of that attack.
+        norm: of every threat.
+        eps: ascending, in pixel units.
+        images: how many test images, drawn once and for all; None takes every one.
+    """
+
+    attack: str
+    options: Mapping[str, Any]
+    norm: str
+    eps: tuple[float, ...]
+    images: int | None = None
+
+    @property
+    def title(self) -> str:
+        """Such as "PGD-40"."""
+        return attack.find(self.attack, **self.options).title
+
+    @property
+    def threats(self) -> list[Threat]:
+        """One for each eps above 0, which is no attack."""
+        return [Threat(self.norm, eps) for eps in self.eps if eps > 0]
+
+
+@dataclass(frozen=True)
+class Study:
+    """What is asked, and everything that decides the answer.
+
+    Attributes:
+        name: of the run's folder.
+        question: as the report prints it.
+        dataset, model: names in `datasets/` and `models/`.
+        seeds: each recipe is trained with the seeds 0 to seeds - 1.
+        answer_eps: the eps at which the question is answered, chosen before the run.
+        margin: the largest difference that nobody would care about.
+        recipes: the first is the baseline that the others are compared with.
+        sweeps: the attacks.
+    """
+
+    name: str
+    question: str
+    dataset: str
+    model: str
+    seeds: int
+    answer_eps: float
+    margin: float
+    recipes: tuple[Recipe, ...]
+    sweeps: tuple[Sweep, ...]
+
+    def job_name(self, kind: str, recipe: int, seed: int, sweep: int = 0) -> str:
+        """Such as "plain-0" for a training and "plain-0-1-pgd-Linf" for its second attack."""
+        trained = f"{self.recipes[recipe].name}-{seed}"
+        if kind == "attack":
+            used = self.sweeps[sweep]
+            return f"{trained}-{sweep}-{used.attack.rpartition(':')[2]}-{used.norm}"
+        return trained if kind == "train" else f"{trained}-{kind}"
+
+    def plain(self) -> dict[str, Any]:
+        """Everything as JSON would have it."""
+        return json.loads(json.dumps(dataclasses.asdict(self), default=dict))  # type: ignore[no-any-return]

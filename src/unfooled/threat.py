@@ -1,0 +1,89 @@
+"""What an attacker may do: the images within eps of an image, measured by a norm."""
+
+import math
+from dataclasses import dataclass
+
+
+from unfooled.errors import InvalidThreat
+from unfooled.norms import NORMS, Norm
+from unfooled.randomness import Draws
+from unfooled.shapes import Images, Mask, PerImage
+
+TOLERANCE = 1e-6  # float32 rounding of image + change, in pixel units
+
+
+@dataclass(frozen=True)
+class Threat:
+    """All images in [0, 1] whose distance from the original is at most eps.
+
+    Attributes:
+        norm: "Linf" (the largest change of a pixel) or "L2" (the Euclidean length of the change).
+        eps: in pixel units, where black is 0 and white is 1.
+
+    Raises:
+        InvalidThreat: the norm is unknown, or eps is negative or NaN.
+    """
+
+    norm: str
+    eps: float
+
+    def __post_init__(self) -> None:
+        if self.norm not in NORMS:
+            raise InvalidThreat(f"unknown norm {self.norm!r}; known: {', '.join(NORMS)}")
+        if not self.eps >= 0:
+            raise InvalidThreat(f"eps must be 0 or more, in pixel units of 0 to 1; it is {self.eps}")
+
+    @property
+    def _norm(self) -> Norm:
+        return NORMS[self.norm]
+
+    def distance(self, images: Images, adversarial: Images) -> PerImage:
+        """How far each image was moved, in float64."""
+        return self._norm.size(adversarial.double() - images.double())
+
+    def allows(self, images: Images, adversarial: Images) -> Mask:
+        """Whether each adversarial image is within eps and has every pixel in [0, 1]; NaN is not."""
+        pixels = adversarial.flatten(1)
+        in_range = ((pixels >= 0) & (pixels <= 1)).all(1)
+        return in_range & (self.distance(images, adversarial) <= self.eps + TOLERANCE)
+
+    def project(self, images: Images, adversarial: Images) -> Images:
+        """Each adversarial image moved back to within eps and into [0, 1].
+
+        The clamp to [0, 1] can only shorten the change, so the order of the two keeps both.
+        """
+        return (images + self._norm.project(adversarial - images, self.eps)).clamp_(0, 1)
+
+    def steepest(self, gradient: Images) -> Images:
+        """The change of size 1 along which a loss with this gradient grows fastest."""
+        return self._norm.steepest(gradient)
+
+    def random_start(self, images: Images, draws: Draws) -> Images:
+        """A uniformly random point of the ball, clamped to [0, 1].
+
+        Raises:
+            InvalidThreat: eps is infinite, so there is no ball to draw from.
+        """
+        self.bounded()
+        return (images + self._norm.inside(images, self.eps, draws)).clamp_(0, 1)
+
+    def random_edge(self, images: Images, draws: Draws) -> Images:
+        """A random point at distance eps, clamped to [0, 1].
+
+        Raises:
+            InvalidThreat: eps is infinite.
+        """
+        self.bounded()
+        return (images + self._norm.edge(images, self.eps, draws)).clamp_(0, 1)
+
+    def bounded(self) -> None:
+        """Raises:
+        InvalidThreat: eps is infinite.
+        """
+        if math.isinf(self.eps):
+            raise InvalidThreat("this attack needs a finite eps; it is infinite")
+
+    def __str__(self) -> str:
+        return f"{self.norm} {self.eps:g}"
+
+
