@@ -41,12 +41,8 @@ def answer(results: Results) -> Answer:
     asked = _asked(results)
     baseline = results.recipes[0]
     eps = float(results.study["answer_eps"])
-    stands = f"{percent(_worst(baseline, eps).value)} of the test images under attack"
-    where = (
-        f"At eps {eps:g}, where the network trained on {_lower(baseline.title)} keeps {stands}"
-        if baseline.name != "plain"
-        else f"At eps {eps:g}, where the network trained without transformations keeps {stands}"
-    )
+    stands = f"{percent(_worst(baseline, eps).value)} of the attacked images"
+    where = f"At eps {eps:g}, where {quoted(baseline)} reads {stands} correctly"
     seeds = min((one.difference.seeds for one in asked), default=0)
     images = asked[0].difference.images if asked else 0
     basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images, 95 % intervals"
@@ -55,6 +51,11 @@ def answer(results: Results) -> Answer:
     if any(doubt.serious for doubt in doubts):
         return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
     return Answer(_short([one.verdict for one in asked]), sentence, doubts)
+
+
+def quoted(recipe: RecipeResult) -> str:
+    """A recipe's title in quotation marks: it may hold commas."""
+    return f"\N{LEFT DOUBLE QUOTATION MARK}{recipe.title}\N{RIGHT DOUBLE QUOTATION MARK}"
 
 
 def percent(share: float, digits: int = 1) -> str:
@@ -90,7 +91,7 @@ def _worst(recipe: RecipeResult, eps: float) -> Estimate:
 
 def _clause(one: Comparison, recipe: RecipeResult) -> str:
     change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
-    title = _lower(recipe.title)
+    title = quoted(recipe)
     if one.verdict == NO_DIFFERENCE:
         most = max(abs(one.difference.low), abs(one.difference.high))
         return f"{title} makes no difference larger than {100 * most:.1f} points ({change})"
@@ -111,11 +112,6 @@ def _short(verdicts: Sequence[str]) -> str:
     if kinds and kinds <= {HURTS, NO_DIFFERENCE}:
         return "No."
     return "Cannot tell."
-
-
-def _lower(title: str) -> str:
-    """A title inside a sentence; names such as "PGD" keep their capitals."""
-    return title[:1].lower() + title[1:] if title[1:2].islower() else title
 
 
 def _listed(clauses: Sequence[str]) -> str:

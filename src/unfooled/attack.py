@@ -56,10 +56,14 @@ class Attack:
     sweeper: Callable[..., list[Images]] | None = None
 
     @property
+    def all_options(self) -> dict[str, Any]:
+        """Every option with its value, given or default."""
+        return {**catalog.options(self.function, GIVEN), **self.options}
+
+    @property
     def steps(self) -> int:
         """Gradient evaluations or queries a start; 1 for an attack that has no such option."""
-        options = {**catalog.options(self.function, GIVEN), **self.options}
-        return int(options.get("steps", 1))
+        return int(self.all_options.get("steps", 1))
 
     @property
     def title(self) -> str:

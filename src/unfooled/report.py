@@ -77,15 +77,13 @@ def gather(folder: Path) -> Report:
     return Report(study, results, answer(results), environment, pictures, layers, seconds)
 
 
-def publish(folder: Path) -> dict[str, Path]:
-    """Every report of a run, written into its folder; their paths by ending."""
-    report = gather(folder)
-    written = {}
+def publish(report: Report, folder: Path) -> list[Path]:
+    """Every kind of report, written into the run's folder; their paths."""
+    written = []
     for name in catalog.names("reports"):
-        ending = catalog.module("reports", name).ENDING
-        path = folder / "report" / f"results.{ending}"
+        path = folder / "report" / f"results.{catalog.module('reports', name).ENDING}"
         store.write(path, catalog.function("reports", name)(report))
-        written[ending] = path
+        written.append(path)
     return written
 
 

@@ -46,6 +46,7 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     source: str = "",
+    note: str = "",
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> list[Failed]:
     """Every job of the study done and kept in the folder; those that failed.
@@ -57,6 +58,7 @@ def run(
         device: "cpu", "cuda", or "auto": cuda where there is one.
         workers: processes; None takes one for each core, or one for a GPU.
         source: the study file word for word, kept in the folder.
+        note: what a reader must know about these data; the report's title says it.
         on_step: called after each event.
 
     Raises:
@@ -71,7 +73,7 @@ def run(
         if source:
             store.write(folder / "study.toml", source.encode())
         todo = jobs(study, data, place)
-        environment = described(data, place, count)
+        environment = {**described(data, place, count), "note": note}
         store.write(folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
         return list(_done(todo, ledger, Worker(study, data_folder, place), count, on_step))
 

@@ -71,6 +71,11 @@ def names() -> list[str]:
     )
 
 
+def how(name: str) -> str:
+    """How a transformation of torchvision's is applied: "batched" or "image by image"."""
+    return "batched" if name in _BATCHED else "image by image"
+
+
 def _torchvisions(name: str, options: Mapping[str, Any]) -> Transform:
     from torchvision.transforms import InterpolationMode, v2
 

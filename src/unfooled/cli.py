@@ -1,0 +1,334 @@
+"""The command line. Torch is imported by the commands that need it, so that --help is quick."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from unfooled import __version__
+from unfooled.errors import DataMissing, UnfooledError, UnknownName
+
+if TYPE_CHECKING:
+    from unfooled.report import Report
+    from unfooled.run import Step
+    from unfooled.study import Study
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=True,
+    pretty_exceptions_enable=False,
+    help="Do training-time transformations make an image classifier harder to fool? "
+    "An answer with error bars.",
+    epilog="Exit codes: 0 done, 1 some jobs failed, 2 a mistake in what was asked, 130 interrupted.",
+)
+out, err = Console(highlight=False), Console(stderr=True, highlight=False)
+
+FOLDERS = ("attacks", "datasets", "defences", "models", "reports", "engines")
+LISTED = (*FOLDERS, "studies", "transforms")
+_HERE = Path(__file__).parent
+STUDIES = next(p for p in (_HERE / "studies", _HERE.parents[1] / "studies") if p.is_dir() or p != _HERE / "studies")
+
+
+def main() -> None:
+    """The entry point; mistakes of the user end in one line and exit code 2."""
+    try:
+        app(standalone_mode=False)
+    except UnfooledError as error:
+        for line in str(error).splitlines():
+            err.print(f"unfooled: {line}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except typer._click.exceptions.ClickException as error:  # type: ignore[attr-defined]
+        error.show()
+        sys.exit(2)
+    except (KeyboardInterrupt, typer.Abort):
+        sys.exit(130)
+
+
+@app.command()
+def study(
+    which: Annotated[
+        str, typer.Argument(metavar="[FILE.toml | NAME]", help="A study file, or one of ours.")
+    ] = "mnist",
+    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; runs/NAME if not given.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks per recipe.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Take this data set instead.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    workers: Annotated[int | None, typer.Option(help="Processes; one a core if not given.")] = None,
+    fallback: Annotated[
+        str | None, typer.Option(help="The study to run where the data cannot be had.")
+    ] = None,
+) -> None:
+    """Train the recipes, attack the networks, write the report."""
+    chosen = _asked(which, dataset, seeds)
+    note = ""
+    with _busy("reading the data"):
+        from unfooled import dataset as datasets
+
+        try:
+            datasets.find(chosen.dataset, folder=data)
+        except DataMissing as missing:
+            if fallback is None:
+                raise
+            note = f"{chosen.dataset.upper()} could not be had, so these are other data"
+            err.print(f"unfooled: {missing}\nunfooled: running the study {fallback!r} instead", markup=False)
+            chosen, data, which = _asked(fallback, None, seeds), None, fallback
+    folder = out_folder or Path("runs") / chosen.name
+    failed = _run(chosen, folder, data, device, workers, _file(which).read_text(), note)
+    _published(folder)
+    if failed:
+        raise typer.Exit(1)
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
+    """Write a run's report again from its facts, without training or attacking."""
+    _published(run)
+
+
+@app.command("list")
+def list_(
+    what: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(LISTED)}.")] = None,
+) -> None:
+    """What there is: attacks, data sets, defences, models, studies, ..."""
+    from unfooled import catalog
+
+    if what is not None and what not in LISTED:
+        raise UnknownName(catalog.unknown(what, LISTED))
+    for folder in [what] if what else LISTED[:-1]:
+        if not what:
+            out.print(f"[bold]{folder}[/bold]")
+        for name, line in _members(folder):
+            out.print(f"{'' if what else '  '}[cyan]{name:<18}[/cyan] {line}", soft_wrap=True)
+
+
+@app.command()
+def show(
+    name: Annotated[str, typer.Argument(help="Of an attack, data set, defence, model or study.")],
+) -> None:
+    """Everything about one of them: its options, its source, a model's layers."""
+    from unfooled import catalog
+
+    if name in _studies():
+        out.print(_file(name).read_text(), markup=False, soft_wrap=True)
+        return
+    homes = [folder for folder in FOLDERS if name in catalog.names(folder)]
+    if not homes:
+        known = [known for folder in FOLDERS for known in catalog.names(folder)]
+        raise UnknownName(catalog.unknown(name, [*known, *_studies()]))
+    for folder in homes:
+        _show(folder, name)
+
+
+def _show(folder: str, name: str) -> None:
+    import inspect
+
+    from unfooled import attack, catalog, defence
+
+    member = catalog.function(folder, name)
+    out.print(f"[bold]{name}[/bold] (in {folder})", highlight=False)
+    out.print(inspect.getdoc(member) or "", markup=False, soft_wrap=True)
+    if folder in ("attacks", "defences"):
+        given = attack.GIVEN if folder == "attacks" else defence.GIVEN
+        for option, default in catalog.options(member, given).items():
+            out.print(f"  option [cyan]{option}[/cyan] = {default!r}", highlight=False)
+    if folder == "attacks":
+        found = attack.find(name)
+        out.print(f"  promise: {found.promise}; knows: {found.knows}", markup=False)
+    if folder == "models":
+        _explain(name)
+
+
+def _explain(name: str) -> None:
+    """The layers of a model for MNIST's images."""
+    from rich.table import Table
+
+    from unfooled import model
+    from unfooled.page import layer_cells
+
+    with _busy("building it"):
+        layers = model.layers(
+            model.build(name, channels=1, size=28, classes=10, seed=0), channels=1, size=28
+        )
+    head, rows = layer_cells(layers)
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for place, column in enumerate(head):
+        table.add_column(column, justify="right" if place >= len(head) - 2 else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    out.print("For images of 1 x 28 x 28 and 10 classes:")
+    out.print(table)
+    out.print(
+        f"{sum(layer.parameters for layer in layers):,} parameters, "
+        f"{sum(layer.multiplications for layer in layers):,} multiplications an image.",
+        highlight=False,
+    )
+
+
+def _members(folder: str) -> Iterator[tuple[str, str]]:
+    """Names and first lines."""
+    import inspect
+
+    from unfooled import catalog
+
+    if folder == "studies":
+        for name in _studies():
+            first = _file(name).read_text().partition("\n")[0]
+            yield name, first.removeprefix("# ")
+    elif folder == "transforms":
+        from unfooled import transform
+
+        for name in transform.names():
+            yield name, transform.how(name)
+    else:
+        for name in catalog.names(folder):
+            doc = inspect.getdoc(catalog.function(folder, name)) or ""
+            yield name, doc.partition("\n")[0]
+
+
+def _studies() -> list[str]:
+    return sorted(path.stem for path in STUDIES.glob("*.toml"))
+
+
+def _file(which: str) -> Path:
+    """The file behind a study's name or path."""
+    path = Path(which)
+    if path.suffix == ".toml":
+        return path
+    if which in _studies():
+        return STUDIES / f"{which}.toml"
+    from unfooled import catalog
+
+    raise UnknownName(f"{catalog.unknown(which, _studies())} (studies; a file must end in .toml)")
+
+
+def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
+    """The study; a data set for which we have a study of its own brings that study's plan."""
+    if which == "mnist" and dataset in _studies():
+        which, dataset = str(dataset), None
+    path = _file(which)
+    with _busy("reading the study"):
+        from unfooled import config
+
+        return config.read(path, seeds=seeds, dataset=dataset)
+
+
+def _run(
+    chosen: "Study",
+    folder: Path,
+    data: Path | None,
+    device: str,
+    workers: int | None,
+    source: str,
+    note: str,
+) -> list[Any]:
+    with _progress(chosen, folder) as on_step:
+        from unfooled.run import run
+
+        failed = run(
+            chosen,
+            folder,
+            data_folder=data,
+            device=device,
+            workers=workers,
+            source=source,
+            note=note,
+            on_step=on_step,
+        )
+    for one in failed:
+        name = one.job.name(chosen)
+        err.print(f"unfooled: {name} failed: {one.message}", markup=False, soft_wrap=True)
+    return failed
+
+
+@contextmanager
+def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None]]:
+    """A bar on a terminal, nothing elsewhere; after Ctrl-C a line on how to go on."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[jobs]} jobs"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+        speed_estimate_period=120,
+    )
+    task = bar.add_task(f"{chosen.name}: starting", total=1.0, jobs="0")
+
+    def on_step(step: "Step") -> None:
+        bar.update(task, completed=step.share, jobs=f"{step.finished}/{step.total}")
+        if step.event is not None:
+            bar.update(task, description=f"{chosen.name}: {step.event.job.name(chosen)}")
+
+    try:
+        with bar:
+            yield on_step
+    except KeyboardInterrupt:
+        err.print(
+            f"\nunfooled: interrupted. What was finished is kept in {folder}; the same command goes "
+            "on from there.",
+            soft_wrap=True,
+        )
+        raise
+
+
+@contextmanager
+def _busy(what: str) -> Iterator[None]:
+    """A word of patience on a terminal: the first import of torch takes seconds."""
+    if not err.is_terminal:
+        yield
+        return
+    with err.status(f"{what} ..."):
+        yield
+
+
+def _published(folder: Path) -> None:
+    with _busy("writing the report"):
+        from unfooled import report as reports
+
+        made = reports.gather(folder)
+        paths = reports.publish(made, folder)
+    _told(made)
+    for path in paths:
+        out.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+def _told(made: "Report") -> None:
+    """A short table and the answer."""
+    from rich.table import Table
+
+    from unfooled.page import summary
+
+    head, rows = summary(made)
+    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    for place, column in enumerate(head):
+        table.add_column(column, justify="right" if place else "left")
+    for row in rows:
+        table.add_row(*row)
+    out.print(table)
+    out.print()
+    out.print(f"[bold]{made.answer.short}[/bold] ", end="")
+    out.print(made.answer.sentence, markup=False, highlight=False)
+    for doubt in made.answer.doubts:
+        mark = "Doubt" if doubt.serious else "Note"
+        out.print(f"{mark}: {doubt.sentence}", markup=False, highlight=False)
+    out.print()
+
+
+@app.callback(invoke_without_command=True)
+def _version(
+    version: Annotated[bool, typer.Option("--version", help="Say which version this is.")] = False,  # noqa: FBT002
+) -> None:
+    if version:
+        out.print(f"unfooled {__version__}")
+        raise typer.Exit

@@ -1,0 +1,25 @@
+"""results.html: one file that needs nothing from elsewhere."""
+
+import base64
+from pathlib import Path
+
+from unfooled.figures import Figure
+from unfooled.page import page
+from unfooled.report import Report
+
+ENDING = "html"
+
+
+def html(report: Report) -> bytes:
+    """The report as one page; every text is escaped, every figure is inside."""
+    from jinja2 import Environment, StrictUndefined
+
+    source = Path(__file__).with_name("page.html").read_text()
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
+    environment.filters["address"] = _address
+    return environment.from_string(source).render(data=page(report)).encode()
+
+
+def _address(figure: Figure) -> str:
+    """A figure as an address that holds it: as an image it can run no script and clash with no other."""
+    return "data:image/svg+xml;base64," + base64.b64encode(figure.svg.encode()).decode()

@@ -1,0 +1,186 @@
+"""Networks, data sets and jobs small enough to know their answers on paper."""
+
+import math
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from unfooled.dataset import Dataset, Split, assemble
+from unfooled.jobs import Job
+from unfooled.randomness import Draws
+from unfooled.recipe import Plan, Recipe
+from unfooled.shapes import Images, Labels, Logits
+from unfooled.study import Study, Sweep
+
+SIZE = 8  # side of the toy images
+
+
+class Plane(nn.Module):
+    """Two classes on the two sides of a plane; the nearest misread image is known."""
+
+    def __init__(self, weight: Tensor, offset: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(weight)
+        self.offset = nn.Parameter(torch.tensor(offset, dtype=weight.dtype))
+
+    def margin(self, images: Images) -> Tensor:
+        """Positive for class 1."""
+        return images.flatten(1) @ self.weight + self.offset
+
+    def forward(self, images: Images) -> Logits:
+        half = self.margin(images) / 2
+        return torch.stack([-half, half], dim=1)
+
+
+def plane(size: int = SIZE) -> Plane:
+    """Passes through the middle of the cube of all images."""
+    weight = Draws(0, "plane").normal(torch.empty(1, size * size))[0]
+    return Plane(weight, -float(weight.sum()) / 2)
+
+
+def net(classes: int = 3) -> nn.Module:
+    """A smooth network with a layer that behaves differently in training."""
+    with Draws(0, "net").torch_state():
+        return nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(SIZE * SIZE, 16),
+            nn.Tanh(),
+            nn.Dropout(0.5),
+            nn.Linear(16, classes),
+        )
+
+
+def pictures(n: int, *, low: float = 0.0, high: float = 1.0, purpose: str = "images") -> Images:
+    """Random grey images between two values."""
+    numbers = Draws(0, purpose).uniform(torch.empty(n, 1, SIZE, SIZE))
+    return low + (high - low) * numbers
+
+
+def read_by(model: nn.Module, images: Images) -> Labels:
+    """Labels under which the model reads every image correctly."""
+    with torch.no_grad():
+        return model.eval()(images).argmax(1)
+
+
+def stripes(n: int, purpose: str) -> Split:
+    """Noisy stripes: class 0 lies, class 1 stands, class 2 is a slope."""
+    labels = torch.arange(n) % 3
+    along = torch.arange(SIZE) % 4 < 2
+    patterns = torch.stack(
+        [
+            along[:, None].expand(SIZE, SIZE),
+            along[None, :].expand(SIZE, SIZE),
+            torch.arange(2 * SIZE).unfold(0, SIZE, 1)[:SIZE] % 4 < 2,
+        ]
+    ).float()
+    noise = Draws(0, purpose).uniform(torch.empty(n, 1, SIZE, SIZE))
+    images = 0.6 * patterns[labels][:, None] + 0.4 * noise
+    return Split(images.mul(255).round().to(torch.uint8), labels)
+
+
+def striped(*, folder: Path | None = None) -> Dataset:
+    """240 training, 60 validation and 90 test images of stripes."""
+    names = ("lying", "standing", "slope")
+    train, test = stripes(300, "train"), stripes(90, "test")
+    return assemble("striped", "stripes", names, "made up", train, 60, test)
+
+
+def little(*, folder: Path | None = None) -> nn.Module:
+    """Not a data set; for the error about one."""
+    return net()
+
+
+def pyramid(*, channels: int, size: int, classes: int) -> nn.Module:
+    """A small network for the stripes."""
+    return nn.Sequential(
+        nn.Conv2d(channels, 4, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Flatten(),
+        nn.Linear(4 * (size // 2) ** 2, classes),
+    )
+
+
+def study(**changes: object) -> Study:
+    """Two recipes, two seeds, FGSM and PGD on stripes: a second of work."""
+    plan = Plan(epochs=2, batch_size=40, learning_rate=0.01)
+    flips = (("RandomHorizontalFlip", {"p": 0.5}),)
+    given = {
+        "name": "toy",
+        "question": "Do flips help?",
+        "dataset": "toys:striped",
+        "model": "toys:pyramid",
+        "seeds": 2,
+        "answer_eps": 0.1,
+        "margin": 0.02,
+        "recipes": (
+            Recipe("plain", "Plain", plan=plan),
+            Recipe("flips", "Flips", transforms=flips, plan=plan),
+        ),
+        "sweeps": (
+            Sweep("fgsm", {}, "Linf", (0.0, 0.1, 0.2)),
+            Sweep("pgd", {"steps": 5}, "Linf", (0.0, 0.1, 0.2), images=30),
+        ),
+    }
+    return Study(**{**given, **changes})  # type: ignore[arg-type]
+
+
+def perform(job: Job, weights: bytes | None, report: Callable[[float], None]) -> bytes:
+    """What a worker does in the tests of the engines: as the job's kind says."""
+    report(0.5)
+    if job.kind == "raise":
+        raise ValueError("this job cannot be done")
+    if job.kind == "die":
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job.kind == "hang up":
+        os.closerange(3, 256)  # the pipe closes while the process lives on for a moment
+        signal.pause()
+    return f"{job.key} after {weights!r} in {os.getpid()}".encode()
+
+
+def job(key: str, kind: str = "train", needs: Job | None = None) -> Job:
+    """A job for `perform`."""
+    return Job(kind, 0, 0, 0, key, needs, 1.0)
+
+
+def same_draw_for_all(images: Images) -> Images:
+    """A transformation with the usual mistake: one draw for the whole batch."""
+    return (images * (0.5 + 0.5 * torch.rand(()))).clamp(0, 1)
+
+
+def sometimes_mirrored(images: Images) -> Images:
+    """The same mistake, in a form that shows only now and then."""
+    return images.flip(3) if torch.rand(()) < 0.25 else images
+
+
+def own_draw_for_each(images: Images) -> Images:
+    """A transformation of a batch as it should be."""
+    return images * (0.5 + 0.5 * torch.rand(len(images), 1, 1, 1))
+
+
+def darker(images: Images, strength: float = 0.5) -> Images:
+    """A transformation without chance."""
+    return images * strength
+
+
+def too_bright(images: Images) -> Images:
+    """Leaves [0, 1]."""
+    return images + 1
+
+
+def undefined(images: Images) -> Images:
+    """NaN."""
+    return images * math.nan
+
+
+def smaller(images: Images) -> Images:
+    """Another shape."""
+    return images[:, :, 1:, 1:]
+
+
+def failing(images: Images) -> Images:
+    """Raises."""
+    raise ArithmeticError("no luck today")
