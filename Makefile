@@ -15,7 +15,7 @@ export UV_SYSTEM_CERTS
 .PHONY: help setup study test check format clean
 
 help:
-	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--seeds 1" to try it)'
+	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
 	@echo 'make test     the tests (ARGS="-k pgd" for some of them)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'

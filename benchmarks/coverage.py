@@ -156,7 +156,8 @@ def intervals(tables: Tables, limits: tuple[int, int]) -> dict[str, tuple[Array,
 
     mover = seed_part * quantile(seeds - 1) ** 2 + image_part * quantile(images - 1) ** 2
     variance = seed_part + image_part
-    freedom = variance**2 / (seed_part**2 / (seeds - 1) + image_part**2 / (images - 1))
+    squares = seed_part**2 / (seeds - 1) + image_part**2 / (images - 1)
+    freedom = np.divide(variance**2, squares, where=squares > 0, out=np.ones_like(squares))
     halves = (np.sqrt(mover), quantile(freedom) * np.sqrt(variance))
     value = tables.mean(axis=(1, 2))
     return {

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import tutorial
@@ -68,7 +67,7 @@ class Unit:
 def whole(name: str, data_folder: Path | None) -> tuple[float, int]:
     """Seconds of the whole study, and the peak of its memory in bytes; 0 without /proc."""
     with tempfile.TemporaryDirectory() as out:
-        command = [sys.executable, "-m", "unfooled", "study", name, "--out", out]
+        command = [str(Path(sys.executable).with_name("unfooled")), "study", name, "--out", out]
         command += ["--data", str(data_folder)] if data_folder else []
         return watched(command)
 
@@ -126,7 +125,8 @@ def medians(first: Way, second: Way, repeats: int) -> tuple[float, float]:
 
 def tutorial_training(root: Path, data: Dataset, recipe: Recipe, images: int) -> Way:
     """One epoch over a slice, and a validation over a slice of the same share."""
-    turned, noised = [], []
+    turned: list[tutorial.Change] = []
+    noised: list[tutorial.Change] = []
     for name, options in recipe.transforms:
         given = dict(options)
         if "interpolation" in given:
@@ -219,15 +219,14 @@ def units(
 ) -> tuple[list[Unit], str]:
     """Every piece of work, measured both ways."""
     found = []
-    epochs: dict[tuple[Any, ...], int] = {}
-    for recipe in study.recipes:
-        epochs[recipe.transforms] = epochs.get(recipe.transforms, 0) + recipe.plan.epochs
-    for changes, count in epochs.items():
+    each = [recipe.transforms for recipe in study.recipes]
+    for changes in [one for place, one in enumerate(each) if one not in each[:place]]:
         recipe = Recipe("unit", "", transforms=changes)
         theirs = tutorial_training(root, data, recipe, images)
         mine = our_training(data, recipe, images)
+        epochs = sum(one.plan.epochs for one in study.recipes if one.transforms == changes)
         name = f"train on an image, {', '.join(name for name, _ in changes) or 'as it is'}"
-        amount = study.seeds * len(data.train) * count
+        amount = study.seeds * len(data.train) * epochs
         found.append(Unit(name, amount, *medians(theirs, mine, repeats)))
     sweep = next(sweep for sweep in study.sweeps if sweep.attack == "fgsm")
     *seconds, agreement = fgsm_both(root, data, sweep.eps, images, repeats)

@@ -82,15 +82,21 @@ def time_to_marks(data: Dataset, root: Path, seeds: int, most: tuple[int, int]) 
         mine = [one.get(mark, math.inf) for one, _ in found]
         other = [one.get(mark, math.inf) for _, one in found]
         middle, middle_of_other = statistics.median(mine), statistics.median(other)
-        ratio = middle_of_other / middle if math.isfinite(middle) else math.nan
-        rows.append([f"{100 * mark:.1f} %", _shown(mine), _shown(other), f"{ratio:.1f}"])
+        both = math.isfinite(middle) and math.isfinite(middle_of_other)
+        ratio = f"{middle_of_other / middle:.1f}" if both else "-"
+        rows.append([f"{100 * mark:.1f} %", _shown(mine), _shown(other), ratio])
     return table(["test accuracy", "unfooled, s", "tutorial, s", "ratio of medians"], rows)
 
 
 def _shown(times: list[float]) -> str:
-    """Median, range, and how many never got there."""
+    """Median and range, and how many never got there."""
     missing = sum(map(math.isinf, times))
-    text = f"{statistics.median(times):.1f} ({min(times):.1f} to {max(times):.1f})"
+    if missing == len(times):
+        return "never"
+    middle = statistics.median(times)
+    shown = f"{middle:.1f}" if math.isfinite(middle) else "never"
+    got = [one for one in times if math.isfinite(one)]
+    text = f"{shown} ({min(got):.1f} to {max(got):.1f})"
     return f"{text}, {missing} of {len(times)} never" if missing else text
 
 

@@ -1,6 +1,7 @@
 """What every test can ask for."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import jaxtyping
 import pytest
@@ -16,11 +17,9 @@ torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
-def _no_data_of_the_user(
-    monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    """Caches of the machine decide nothing, and nothing is downloaded."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+def _no_data_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The machine's cache decides nothing, and nothing is downloaded."""
+    monkeypatch.setattr("unfooled.idx.cache_folder", lambda: tmp_path / "no cache")
     monkeypatch.setattr("unfooled.idx._download", lambda loader: False)
 
 

@@ -1,3 +1,62 @@
-"""Which defences, models and data make a classifier hard to fool, with error bars."""
+"""Do training-time transformations make an image classifier harder to fool? An answer with error bars.
+
+The public names below are imported when they are first used: torch takes seconds.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from unfooled.dataset import Dataset, Split
+    from unfooled.evaluation import Evaluation, evaluate
+    from unfooled.randomness import Draws
+    from unfooled.recipe import Plan, Recipe
+    from unfooled.statistics import Difference, Estimate, difference, share
+    from unfooled.study import Study, Sweep
+    from unfooled.threat import Threat
+    from unfooled.training import Trained, train
+
+_HOMES = {
+    "Dataset": "dataset",
+    "Difference": "statistics",
+    "Draws": "randomness",
+    "Estimate": "statistics",
+    "Evaluation": "evaluation",
+    "Plan": "recipe",
+    "Recipe": "recipe",
+    "Split": "dataset",
+    "Study": "study",
+    "Sweep": "study",
+    "Threat": "threat",
+    "Trained": "training",
+    "difference": "statistics",
+    "evaluate": "evaluation",
+    "share": "statistics",
+    "train": "training",
+}
+__all__ = [
+    "Dataset",
+    "Difference",
+    "Draws",
+    "Estimate",
+    "Evaluation",
+    "Plan",
+    "Recipe",
+    "Split",
+    "Study",
+    "Sweep",
+    "Threat",
+    "Trained",
+    "difference",
+    "evaluate",
+    "share",
+    "train",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"unfooled has no {name!r}")
+    return getattr(importlib.import_module(f"unfooled.{_HOMES[name]}"), name)

@@ -45,7 +45,7 @@ def answer(results: Results) -> Answer:
     where = f"At eps {eps:g}, where {quoted(baseline)} reads {stands} correctly"
     seeds = min((one.difference.seeds for one in asked), default=0)
     images = asked[0].difference.images if asked else 0
-    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images, 95 % intervals"
+    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images, 95\N{NO-BREAK SPACE}% intervals"
     clauses = [_clause(one, results.recipe(one.second)) for one in asked]
     sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else "Nothing was compared."
     if any(doubt.serious for doubt in doubts):
@@ -59,8 +59,8 @@ def quoted(recipe: RecipeResult) -> str:
 
 
 def percent(share: float, digits: int = 1) -> str:
-    """0.405 as "40.5 %"."""
-    return f"{100 * share:.{digits}f} %"
+    """0.405 as "40.5 %", with a space that no line breaks at."""
+    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
 
 
 def points(difference: float, digits: int = 1) -> str:

@@ -20,6 +20,8 @@ from typing import Any
 
 from unfooled.errors import InvalidOption, UnknownName
 
+_MANY = 15  # more names than this are not listed in one line
+
 
 def names(folder: str) -> list[str]:
     """The members of a folder such as "attacks", sorted."""
@@ -91,11 +93,12 @@ def fingerprint(name: str) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """One sentence on a name that does not exist, with the nearest names and all of them."""
+    """One sentence on a name that does not exist, with the nearest names, or all if they are few."""
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    return f"unknown name {name!r}{hint} Known: {', '.join(known)}".replace("' Known", "'. Known")
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
+    every = f" Known: {', '.join(known)}" if len(known) <= _MANY else ""
+    return f"unknown name {name!r}{hint}{every}"
 
 
 def _kinds(annotation: Any) -> tuple[type, ...]:

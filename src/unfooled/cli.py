@@ -310,9 +310,9 @@ def _told(made: "Report") -> None:
     from unfooled.page import summary
 
     head, rows = summary(made)
-    table = Table(box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for place, column in enumerate(head):
-        table.add_column(column, justify="right" if place else "left")
+        table.add_column(column, justify="right" if 0 < place < 5 else "left", no_wrap=place > 0)
     for row in rows:
         table.add_row(*row)
     out.print(table)

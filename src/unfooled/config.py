@@ -2,10 +2,12 @@
 
 import re
 import tomllib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from unfooled import attack, catalog, defence, transform
 from unfooled.errors import InvalidStudy, UnfooledError
@@ -14,6 +16,22 @@ from unfooled.study import Study, Sweep
 
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=_NAME)]
+
+
+@contextmanager
+def _as_value_error() -> Iterator[None]:
+    """Our errors as pydantic wants them, so that it goes on and finds the others."""
+    try:
+        yield
+    except UnfooledError as error:
+        raise ValueError(str(error)) from error
+
+
+def _attack_name(name: str) -> str:
+    """Checked apart from the options, so that a misspelt name is told beside other errors."""
+    with _as_value_error():
+        catalog.function("attacks", name)
+    return name
 
 
 class _Strict(BaseModel):
@@ -44,37 +62,39 @@ class _Plan(_Strict):
 class _Defence(_Named):
     name: str = "standard"
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _member("defences", name)
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        with _as_value_error():
+            defence.find(self.name, **self.options)
+        return self
 
 
 class _Transform(_Named):
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        if ":" not in name and name not in transform.names():
-            raise ValueError(catalog.unknown(name, transform.names()))
-        return name
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        with _as_value_error():
+            transform.check(self.name, self.options)
+        return self
 
 
 class _Recipe(_Plan):
     title: str | None = Field(None, min_length=1, max_length=80)
     transforms: list[_Transform] = []
-    defence: _Defence = _Defence()
+    defence: _Defence = Field(default_factory=_Defence)
     control: Literal["", "positive", "sham"] = ""
 
 
 class _Attack(_Named):
+    name: Annotated[str, AfterValidator(_attack_name)]
     norm: Literal["Linf", "L2"] = "Linf"
     eps: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
     images: int | None = Field(None, ge=1)
 
-    @field_validator("name")
-    @classmethod
-    def _known(cls, name: str) -> str:
-        return _member("attacks", name)
+    @model_validator(mode="after")
+    def _fits(self) -> Self:
+        with _as_value_error():
+            attack.find(self.name, **self.options)
+        return self
 
     @field_validator("eps")
     @classmethod
@@ -102,7 +122,10 @@ class _File(_Strict):
     @field_validator("dataset", "model")
     @classmethod
     def _known(cls, name: str, info: Any) -> str:
-        return _member(f"{info.field_name}s", name)
+        folder = f"{info.field_name}s"
+        if ":" not in name and name not in catalog.names(folder):
+            raise ValueError(catalog.unknown(name, catalog.names(folder)))
+        return name
 
 
 def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) -> Study:
@@ -162,18 +185,8 @@ def _recipe(name: str, file: _Recipe, plan: _Plan) -> Recipe:
 
 
 def _refused(study: Study) -> list[str]:
-    """What only the members themselves can say: options, and whether the parts fit together."""
+    """What no key by itself can say: whether the parts fit together."""
     wrong = []
-    for recipe in study.recipes:
-        try:
-            defence.find(recipe.defence[0], **recipe.defence[1])
-        except UnfooledError as error:
-            wrong.append(f"recipes.{recipe.name}.defence: {error}")
-    for place, sweep in enumerate(study.sweeps):
-        try:
-            attack.find(sweep.attack, **sweep.options)
-        except UnfooledError as error:
-            wrong.append(f"attacks[{place}]: {error}")
     if not any(study.answer_eps in sweep.eps for sweep in study.sweeps):
         wrong.append(f"answer_eps: {study.answer_eps:g} is not among the eps of any attack")
     if study.recipes[0].control:
@@ -181,15 +194,9 @@ def _refused(study: Study) -> list[str]:
     return wrong
 
 
-def _member(folder: str, name: str) -> str:
-    if ":" not in name and name not in catalog.names(folder):
-        raise ValueError(catalog.unknown(name, catalog.names(folder)))
-    return name
-
-
 def _line(error: Any) -> str:
     place = ""
-    for part in error["loc"]:
+    for part in (part for part in error["loc"] if part != "[key]"):
         place += f"[{part}]" if isinstance(part, int) else f".{part}" if place else str(part)
     if error["type"] == "extra_forbidden":
         known = ", ".join(_keys(error["loc"]))
@@ -200,8 +207,9 @@ def _line(error: Any) -> str:
     if error["type"] == "string_pattern_mismatch":
         message = "a recipe's name has small letters, digits, - and _, at most 40"
     came = error.get("input")
-    shown = "" if isinstance(came, dict | list) or message.startswith("unknown") else f" (it is {came!r})"
-    return f"{place}: {message[0].lower()}{message[1:]}{shown}"
+    shown = "" if isinstance(came, dict | list | _Named) or "unknown" in message else f" (it is {came!r})"
+    first = message[0].lower() if error["type"] != "value_error" else message[0]
+    return f"{place}: {first}{message[1:]}{shown}"
 
 
 def _keys(place: tuple[str | int, ...]) -> list[str]:

@@ -115,11 +115,12 @@ def assemble(
             raise InvalidData(
                 f"{name}: {len(split.images)} {part} images but {len(split.labels)} labels"
             )
-        if int(split.labels.max()) >= len(classes):
-            raise InvalidData(
-                f"{name}: a {part} label is {int(split.labels.max())}, "
-                f"but there are {len(classes)} classes, numbered from 0"
-            )
+        for label in (int(split.labels.min()), int(split.labels.max())):
+            if not 0 <= label < len(classes):
+                raise InvalidData(
+                    f"{name}: a {part} label is {label}, "
+                    f"but there are {len(classes)} classes, numbered from 0"
+                )
     digest = hashlib.sha256()
     for tensor in (train.images, train.labels, test.images, test.labels):
         digest.update(np.ascontiguousarray(tensor.numpy()).data)

@@ -19,6 +19,7 @@ from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.threat import Threat
 
+_AT_ONCE = 1000  # images attacked and judged before the next: memory does not grow with their number
 UNREAD = -1  # what a model reads whose logits are not finite: nothing, so never the label
 
 
@@ -125,15 +126,20 @@ def evaluate(
             f"but the model has {clean_logits.shape[1]} classes"
         )
     clean = read(clean_logits)
-    results = attack.sweep(model, images, labels, ordered, draws=draws, targets=targets)
-    for result in results:
-        if result.shape != images.shape or bool(result.isnan().any()):
-            raise JobFailed(
-                f"{attack.name} returned {list(result.shape)} with {int(result.isnan().sum())} NaN "
-                f"pixels for images {list(images.shape)}"
-            )
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
-    pairs = list(zip(ordered, results, strict=True))
+    judged = [
+        _judged(
+            model,
+            images[part],
+            labels[part],
+            attack,
+            ordered,
+            draws.at(ids[part.to(ids.device)]),
+            None if targets is None else targets[part],
+        )
+        for part in torch.arange(len(images), device=images.device).split(_AT_ONCE)
+    ]
+    read_as, distance, inside = (np.concatenate(facts, axis=1) for facts in zip(*judged, strict=True))
     return Evaluation(
         attack=attack.name,
         threats=tuple(ordered),
@@ -141,9 +147,34 @@ def evaluate(
         labels=labels.cpu().numpy(),
         targets=None if targets is None else targets.cpu().numpy(),
         clean=clean,
-        read_as=np.stack([read(predict(model, result)) for result in results]),
-        distance=np.stack([t.distance(images, result).cpu().numpy() for t, result in pairs]),
-        inside=np.stack([t.allows(images, result).cpu().numpy() for t, result in pairs]),
+        read_as=read_as,
+        distance=distance,
+        inside=inside,
+    )
+
+
+def _judged(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    attack: Attack,
+    threats: Sequence[Threat],
+    draws: Draws,
+    targets: Labels | None,
+) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
+    """What the model reads, how far the images were moved, and whether they lie inside; `[t, n]`."""
+    results = attack.sweep(model, images, labels, threats, draws=draws, targets=targets)
+    for result in results:
+        if result.shape != images.shape or bool(result.isnan().any()):
+            raise JobFailed(
+                f"{attack.name} returned {list(result.shape)} with {int(result.isnan().sum())} NaN "
+                f"pixels for images {list(images.shape)}"
+            )
+    pairs = list(zip(threats, results, strict=True))
+    return (
+        np.stack([read(predict(model, result)) for result in results]),
+        np.stack([t.distance(images, result).cpu().numpy() for t, result in pairs]),
+        np.stack([t.allows(images, result).cpu().numpy() for t, result in pairs]),
     )
 
 

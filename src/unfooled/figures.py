@@ -104,7 +104,7 @@ def effects(report: Report) -> Figure:
     first = results.recipes[0].curves[0].attack
     kinds = [(CLEAN, 0.0, "no attack", "o"), (first, eps, first, "s"), (WORST, eps, WORST, "D")]
     others = results.recipes[1:]
-    with _canvas(7.1, 0.75 + 0.62 * max(1, len(others))) as (canvas, axes):
+    with _canvas(7.6, 0.75 + 0.62 * max(1, len(others))) as (canvas, axes):
         axis, told = axes[0], []
         for row, recipe in enumerate(others):
             colour = _COLOURS[(row + 1) % len(_COLOURS)]
@@ -117,7 +117,7 @@ def effects(report: Report) -> Figure:
                 face = colour if kind == WORST else "white"
                 axis.plot(100 * change.value, height, marker, color=colour, mfc=face, ms=5)
                 cells = (label, points(change.value), points_interval(change), one.verdict)
-                for x, cell in zip((1.02, 1.25, 1.27, 1.5), cells, strict=True):
+                for x, cell in zip((1.04, 1.42, 1.46, 1.86), cells, strict=True):
                     axis.text(
                         x,
                         height,
@@ -137,13 +137,13 @@ def effects(report: Report) -> Figure:
         axis.set_xlabel("percentage points fewer (left) or more (right) than the baseline")
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
-        canvas.subplots_adjust(right=0.6)
+        canvas.subplots_adjust(right=0.5)
         svg = _svg(canvas)
     return Figure(
         "effects",
-        f"What each recipe changes, at eps {eps:g}",
-        "Paired differences from the baseline, on the same seeds and images, with 95 % intervals; "
-        "verdicts after Holm's correction.",
+        f"Paired differences from the baseline, at eps {eps:g}",
+        "On the same seeds and images, in percentage points, with 95 % intervals; verdicts after "
+        "Holm's correction.",
         "; ".join(told),
         svg,
     )

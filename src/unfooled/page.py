@@ -341,7 +341,7 @@ def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
     """Head and rows of the short table that a terminal shows."""
     results, eps = report.results, report.study.answer_eps
     first = results.recipes[0].curves[0]
-    head = ("", "no attack", f"{first.attack}, eps {eps:g}", f"worst case, eps {eps:g}", "change", "")
+    head = (f"eps {eps:g}", "no attack", first.attack, WORST, "change in points", "verdict")
     rows = []
     for recipe in results.recipes:
         worst = next(c for c in recipe.curves if c.attack == WORST and eps in c.eps).at(eps)

@@ -1,8 +1,7 @@
 """What a recipe is: one way to train, to be compared with others."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from dataclasses import dataclass, field
 from typing import Any
 
 
@@ -37,6 +36,6 @@ class Recipe:
     name: str
     title: str
     transforms: tuple[tuple[str, Mapping[str, Any]], ...] = ()
-    defence: tuple[str, Mapping[str, Any]] = ("standard", MappingProxyType({}))
+    defence: tuple[str, Mapping[str, Any]] = field(default_factory=lambda: ("standard", {}))
     plan: Plan = Plan()
     control: str = ""

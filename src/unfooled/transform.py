@@ -49,6 +49,19 @@ def find(name: str, options: Mapping[str, Any], *, channels: int, size: int) -> 
     return found
 
 
+def check(name: str, options: Mapping[str, Any]) -> None:
+    """Whether there is such a transformation with such parameters; `find` also tries it out.
+
+    Raises:
+        UnknownName: there is none.
+        InvalidTransform: torchvision refuses a parameter.
+    """
+    if ":" in name:
+        catalog.function("transforms", name)
+    else:
+        _torchvisions(name, options)
+
+
 def composed(transforms: Sequence[Transform]) -> Apply:
     """All of them, one after the other, each with draws of its own."""
 
@@ -104,9 +117,10 @@ def _users(name: str, options: Mapping[str, Any], channels: int, size: int) -> T
 
     copies = _made_up(channels, size)[:1].expand(8, -1, -1, -1).clone()
     try:
-        first, second = batched(copies, Draws(1)), batched(copies, Draws(2))
-        random = not torch.equal(first, second)
-        shared = all(bool((batch == batch[:1]).all()) for batch in (first, second))
+        # Many tries: a change that is made to one batch in four may not show in two of them.
+        tries = [batched(copies, Draws(seed)) for seed in range(20)]
+        random = not all(torch.equal(batch, tries[0]) for batch in tries)
+        shared = all(bool((batch == batch[:1]).all()) for batch in tries)
     except Exception as error:
         raise InvalidTransform(f"{name} raised {type(error).__name__}: {error}") from error
     if random and shared:

@@ -1,0 +1,129 @@
+import json
+
+import pytest
+import torch
+import toys
+from safetensors.torch import save as to_bytes
+from torch import nn
+
+from unfooled import model
+from unfooled.errors import InvalidData, InvalidModel, UnknownName
+
+
+def test_standardise_gives_mnist_mean_0_and_deviation_1() -> None:
+    pixels = torch.tensor([0.1307, 0.1307 + 0.3081]).view(1, 1, 1, 2)
+    torch.testing.assert_close(model.Standardise()(pixels).flatten(), torch.tensor([0.0, 1.0]))
+
+
+def test_an_unknown_model_is_refused_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match="did you mean 'strided'"):
+        model.build("stridet", channels=1, size=28, classes=10, seed=0)
+
+
+def test_images_that_are_too_small_are_refused_by_name() -> None:
+    with pytest.raises(InvalidModel, match="lenet cannot be built for 1 x 6 x 6 images"):
+        model.build("lenet", channels=1, size=6, classes=10, seed=0)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("nn.Sequential(nn.Flatten(), nn.Linear(64, 4))", "returns 4 logits for 3 classes"),
+        ("nn.Flatten(0)", r"returned the shape \[64\]"),
+        ("nn.LSTM(8, 3)", "cannot be built|returned a tuple"),
+        ("nn.Linear(1, 2, 3, 4, 5, 6)", "cannot be built"),
+    ],
+)
+def test_a_users_own_model_that_does_not_fit_is_refused(tmp_path, body: str, said: str) -> None:
+    path = tmp_path / "own.py"
+    path.write_text(f"from torch import nn\ndef own(*, channels, size, classes):\n    return {body}\n")
+    with pytest.raises(InvalidModel, match=said):
+        model.build(f"{path}:own", channels=1, size=8, classes=3, seed=0)
+
+
+def test_the_layers_of_a_small_network_are_those_on_paper() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 4, 3, stride=2, padding=1),
+        nn.ReLU(),
+        nn.Conv2d(4, 8, 3),
+        nn.MaxPool2d(2),
+        nn.Flatten(),
+        nn.Linear(8 * 9, 5),
+    )
+    found = model.layers(network, channels=1, size=16)
+    assert [layer.kind for layer in found] == [
+        "Conv2d",
+        "ReLU",
+        "Conv2d",
+        "MaxPool2d",
+        "Flatten",
+        "Linear",
+    ]
+    assert [layer.output for layer in found] == [
+        (4, 8, 8),
+        (4, 8, 8),
+        (8, 6, 6),
+        (8, 3, 3),
+        (72,),
+        (5,),
+    ]
+    assert [layer.kernel for layer in found[:4]] == [
+        "3x3, stride 2",
+        "",
+        "3x3, stride 1",
+        "2x2, stride 2",
+    ]
+    # 3; 3 + 2 * 2; 7 + 1 * 2
+    assert [layer.field for layer in found] == [3, 3, 7, 9, 9, 0]
+    assert [layer.parameters for layer in found] == [40, 0, 296, 0, 0, 365]
+    assert [layer.multiplications for layer in found] == [9 * 256, 0, 36 * 288, 0, 0, 360]
+
+
+def test_looking_at_the_layers_leaves_no_hook_behind(net: nn.Module) -> None:
+    net.train()
+    model.layers(net, channels=1, size=toys.SIZE)
+    model.first_features(net, toys.pictures(1))
+    assert net.training
+    assert not any(module._forward_hooks for module in net.modules())
+
+
+def test_the_first_features_are_what_the_first_convolution_answers() -> None:
+    network = toys.pyramid(channels=1, size=8, classes=3)
+    image = toys.pictures(1)
+    filters, maps = model.first_features(network, image)
+    assert torch.equal(filters, network[0].weight)
+    assert torch.equal(maps, network[0](image)[0])
+
+
+def test_a_network_without_convolutions_has_no_features(net: nn.Module) -> None:
+    filters, maps = model.first_features(net, toys.pictures(1))
+    assert filters.numel() == maps.numel() == 0
+
+
+@pytest.mark.parametrize("content", [b"", b"not a file", b"\x80\x04\x95" + bytes(50)])
+def test_a_file_that_holds_no_weights_is_refused(content: bytes) -> None:
+    with pytest.raises(InvalidData, match="no safetensors"):
+        model.weights(content)
+    with pytest.raises(InvalidData, match="no weights file of ours"):
+        model.about(content)
+
+
+def test_a_file_of_somebody_else_has_weights_but_tells_nothing() -> None:
+    content = to_bytes({"a": torch.ones(2)})
+    assert model.weights(content)["a"].tolist() == [1, 1]
+    with pytest.raises(InvalidData, match="no weights file of ours"):
+        model.about(content)
+
+
+def test_a_truncated_file_is_refused(net: nn.Module) -> None:
+    with pytest.raises(InvalidData):
+        model.weights(model.save(net, {})[:-1])
+
+
+def test_what_is_told_about_a_network_comes_back_as_json_has_it(net: nn.Module) -> None:
+    about = {"seed": 3, "history": [{"loss": 0.5, "validation": None}]}
+    assert model.about(model.save(net, about)) == json.loads(json.dumps(about))
+
+
+def test_equal_networks_make_equal_files() -> None:
+    assert model.save(toys.net(), {"a": 1, "b": 2}) == model.save(toys.net(), {"b": 2, "a": 1})
