@@ -28,13 +28,16 @@ def test_every_file_of_a_folder_holds_a_function_of_its_own_name(folder: str) ->
         assert function.__doc__
 
 
-def test_an_unknown_name_is_met_with_the_nearest_and_all_known_ones() -> None:
-    with pytest.raises(UnknownName, match=r"'pdg'; did you mean 'pgd'\? Known: .*fgsm.*attacks"):
+def test_an_unknown_name_is_met_with_the_nearest() -> None:
+    with pytest.raises(UnknownName, match=r"'pdg'; did you mean 'pgd'.*attacks"):
         catalog.function("attacks", "pdg")
 
 
-def test_a_name_far_from_all_gets_no_guess() -> None:
-    assert catalog.unknown("zzz", ["pgd", "fgsm"]) == "unknown name 'zzz'. Known: pgd, fgsm"
+def test_a_name_far_from_all_is_met_with_all() -> None:
+    said = catalog.unknown("zzz", ["pgd", "fgsm"])
+    assert "'zzz'" in said
+    assert "did you mean" not in said
+    assert "pgd, fgsm" in said
 
 
 def test_a_users_own_function_is_found_by_file_and_by_module(own: Path) -> None:

@@ -355,7 +355,7 @@ def test_a_users_function_that_returns_no_images_is_refused(name: str, said: str
 
 
 def test_an_unknown_transformation_is_met_with_the_nearest() -> None:
-    with pytest.raises(UnknownName, match=r"did you mean 'RandomRotation'\?.*torchvision's"):
+    with pytest.raises(UnknownName, match=r"did you mean 'RandomRotation'.*torchvision's"):
         find("RandomRotate")
 
 

@@ -96,7 +96,9 @@ def _clause(one: Comparison, recipe: RecipeResult) -> str:
         most = max(abs(one.difference.low), abs(one.difference.high))
         return f"{title} makes no difference larger than {100 * most:.1f} points ({change})"
     if one.verdict == CANNOT_TELL:
-        few = f"with fewer than {FEWEST_SEEDS} seeds " if one.difference.seeds < FEWEST_SEEDS else ""
+        few = (
+            f"with fewer than {FEWEST_SEEDS} seeds " if one.difference.seeds < FEWEST_SEEDS else ""
+        )
         return f"{few}it cannot be told whether {title} helps ({change})"
     return f"{title} {one.verdict} ({change})"
 
@@ -153,7 +155,9 @@ def _controls(results: Results) -> list[Doubt]:
         change = f"{points(one.difference.value)} points ({points_interval(one.difference)})"
         if recipe.control == "positive" and one.verdict != HELPS:
             found.append(
-                Doubt(f"The positive control, {recipe.title}, did not help: {change}.", serious=True)
+                Doubt(
+                    f"The positive control, {recipe.title}, did not help: {change}.", serious=True
+                )
             )
         if recipe.control == "sham" and one.verdict == HELPS and one.difference.low > margin:
             found.append(

@@ -115,9 +115,7 @@ class Attack:
             for part in torch.arange(len(images), device=images.device).split(_BATCH):
                 aims = None if targets is None else targets[part]
                 parts.append(
-                    self._part(
-                        seen, images[part], labels[part], threats, draws.at(ids[part]), aims
-                    )
+                    self._part(seen, images[part], labels[part], threats, draws.at(ids[part]), aims)
                 )
         return [torch.cat(results) for results in zip(*parts, strict=True)]
 
@@ -204,7 +202,9 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
         InvalidInput: they are not; the message says what came and what would do.
     """
     if not isinstance(images, torch.Tensor) or not images.is_floating_point() or images.ndim != 4:
-        came = f"{images.dtype} {list(images.shape)}" if isinstance(images, torch.Tensor) else images
+        came = (
+            f"{images.dtype} {list(images.shape)}" if isinstance(images, torch.Tensor) else images
+        )
         raise InvalidInput(f"images must be float [n, c, h, w] in [0, 1], not {came}")
     if not len(images):
         raise InvalidInput("there are no images: the batch is empty")
@@ -215,7 +215,9 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
             "and put any normalisation inside the model"
         )
     for name, classes in (("labels", labels), ("targets", targets)):
-        if classes is not None and (classes.dtype != torch.int64 or classes.shape != images.shape[:1]):
+        if classes is not None and (
+            classes.dtype != torch.int64 or classes.shape != images.shape[:1]
+        ):
             raise InvalidInput(
                 f"{name} must be int64 [{len(images)}], not {classes.dtype} {list(classes.shape)}"
             )

@@ -79,7 +79,9 @@ def check_options(
             has = f"it has: {', '.join(known)}" if known else "it has none"
             raise InvalidOption(f"{name} has no option {option!r}; {has}")
         kinds = _kinds(inspect.signature(member).parameters[option].annotation)
-        if kinds and (not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)):
+        if kinds and (
+            not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds)
+        ):
             expected = " or ".join(kind.__name__ for kind in kinds if kind is not type(None))
             raise InvalidOption(f"{name}: {option} must be {expected}, not {value!r}")
 

@@ -30,7 +30,11 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 FOLDERS = ("attacks", "datasets", "defences", "models", "reports", "engines")
 LISTED = (*FOLDERS, "studies", "transforms")
 _HERE = Path(__file__).parent
-STUDIES = next(p for p in (_HERE / "studies", _HERE.parents[1] / "studies") if p.is_dir() or p != _HERE / "studies")
+STUDIES = next(
+    p
+    for p in (_HERE / "studies", _HERE.parents[1] / "studies")
+    if p.is_dir() or p != _HERE / "studies"
+)
 
 
 def main() -> None:
@@ -77,7 +81,10 @@ def study(
             if fallback is None:
                 raise
             note = f"{chosen.dataset.upper()} could not be had, so these are other data"
-            err.print(f"unfooled: {missing}\nunfooled: running the study {fallback!r} instead", markup=False)
+            err.print(
+                f"unfooled: {missing}\nunfooled: running the study {fallback!r} instead",
+                markup=False,
+            )
             chosen, data, which = _asked(fallback, None, seeds), None, fallback
     folder = out_folder or Path("runs") / chosen.name
     failed = _run(chosen, folder, data, device, workers, _file(which).read_text(), note)
@@ -159,7 +166,9 @@ def _explain(name: str) -> None:
     head, rows = layer_cells(layers)
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
     for place, column in enumerate(head):
-        table.add_column(column, justify="right" if place >= len(head) - 2 else "left", no_wrap=True)
+        table.add_column(
+            column, justify="right" if place >= len(head) - 2 else "left", no_wrap=True
+        )
     for row in rows:
         table.add_row(*row)
     out.print("For images of 1 x 28 x 28 and 10 classes:")

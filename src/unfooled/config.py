@@ -7,7 +7,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from unfooled import attack, catalog, defence, transform
 from unfooled.errors import InvalidStudy, UnfooledError
@@ -165,7 +173,9 @@ def _study(path: Path, file: _File) -> Study:
         answer_eps=file.answer_eps,
         margin=file.margin,
         recipes=tuple(_recipe(name, one, file.plan) for name, one in file.recipes.items()),
-        sweeps=tuple(Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images) for a in file.attacks),
+        sweeps=tuple(
+            Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images) for a in file.attacks
+        ),
     )
     wrong = list(_refused(study))
     if wrong:
@@ -207,7 +217,11 @@ def _line(error: Any) -> str:
     if error["type"] == "string_pattern_mismatch":
         message = "a recipe's name has small letters, digits, - and _, at most 40"
     came = error.get("input")
-    shown = "" if isinstance(came, dict | list | _Named) or "unknown" in message else f" (it is {came!r})"
+    shown = (
+        ""
+        if isinstance(came, dict | list | _Named) or "unknown" in message
+        else f" (it is {came!r})"
+    )
     first = message[0].lower() if error["type"] != "value_error" else message[0]
     return f"{place}: {first}{message[1:]}{shown}"
 
@@ -215,4 +229,6 @@ def _line(error: Any) -> str:
 def _keys(place: tuple[str | int, ...]) -> list[str]:
     """The keys that are known where an unknown one stood."""
     parts: dict[str, type[BaseModel]] = {"plan": _Plan, "recipes": _Recipe, "attacks": _Attack}
-    return list(parts.get(str(place[0]), _File).model_fields if len(place) > 1 else _File.model_fields)
+    return list(
+        parts.get(str(place[0]), _File).model_fields if len(place) > 1 else _File.model_fields
+    )

@@ -103,7 +103,13 @@ def find(name: str, *, folder: Path | None = None) -> Dataset:
 
 
 def assemble(
-    name: str, title: str, classes: tuple[str, ...], source: str, train: Split, held: int, test: Split
+    name: str,
+    title: str,
+    classes: tuple[str, ...],
+    source: str,
+    train: Split,
+    held: int,
+    test: Split,
 ) -> Dataset:
     """A `Dataset` whose last `held` training images are the validation split.
 

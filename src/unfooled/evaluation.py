@@ -19,7 +19,9 @@ from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.threat import Threat
 
-_AT_ONCE = 1000  # images attacked and judged before the next: memory does not grow with their number
+_AT_ONCE = (
+    1000  # images attacked and judged before the next: memory does not grow with their number
+)
 UNREAD = -1  # what a model reads whose logits are not finite: nothing, so never the label
 
 
@@ -61,7 +63,9 @@ class Evaluation:
         An image outside the threat counts as not fooled. One that is fooled at a small eps is
         fooled at every larger one, whatever the attack found there.
         """
-        wanted = self.read_as != self.labels if self.targets is None else self.read_as == self.targets
+        wanted = (
+            self.read_as != self.labels if self.targets is None else self.read_as == self.targets
+        )
         return np.logical_or.accumulate(wanted & self.inside, axis=0)
 
     @property
@@ -139,7 +143,9 @@ def evaluate(
         )
         for part in torch.arange(len(images), device=images.device).split(_AT_ONCE)
     ]
-    read_as, distance, inside = (np.concatenate(facts, axis=1) for facts in zip(*judged, strict=True))
+    read_as, distance, inside = (
+        np.concatenate(facts, axis=1) for facts in zip(*judged, strict=True)
+    )
     return Evaluation(
         attack=attack.name,
         threats=tuple(ordered),

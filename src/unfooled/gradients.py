@@ -79,7 +79,9 @@ def gradient(
         logits = forward(model, leaf)
         losses = loss(logits, labels, targets)
         if not losses.requires_grad:
-            raise InvalidModel("the model gives no gradient: its output does not depend on the pixels")
+            raise InvalidModel(
+                "the model gives no gradient: its output does not depend on the pixels"
+            )
         # Summed, not averaged: an image's gradient must not depend on the batch it came in.
         (by_pixel,) = torch.autograd.grad(losses.sum(), leaf)
     bad = ~by_pixel.flatten(1).isfinite().all(1)

@@ -68,7 +68,9 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     plain = study.plain()
     for index, recipe in enumerate(study.recipes):
         names = [recipe.defence[0], *(name for name, _ in recipe.transforms)]
-        what = {key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")}
+        what = {
+            key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")
+        }
         what["own"] = [catalog.fingerprint(name) for name in names]
         for seed in range(study.seeds):
             key = _key({**base, "recipe": what, "seed": seed})
@@ -134,9 +136,7 @@ class Worker:
         network.load_state_dict(model.weights(weights))
         return network.eval()
 
-    def attacked(
-        self, network: nn.Module, job: Job, device: torch.device
-    ) -> evaluation.Evaluation:
+    def attacked(self, network: nn.Module, job: Job, device: torch.device) -> evaluation.Evaluation:
         """The facts of one sweep."""
         sweep, test = self.study.sweeps[job.sweep], self.data.test
         ids = test.sample(sweep.images or len(test))
@@ -160,7 +160,9 @@ def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
     """
     device = next(network.parameters()).device
     test = data.test
-    ids = torch.stack([torch.nonzero(test.labels == label)[0, 0] for label in range(len(data.classes))])
+    ids = torch.stack(
+        [torch.nonzero(test.labels == label)[0, 0] for label in range(len(data.classes))]
+    )
     images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
     found = attack.find(sweep.attack, **sweep.options).sweep(
         network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)

@@ -83,7 +83,12 @@ def page(report: Report) -> Page:
     shown = [figures[name] for name in figures if name.startswith("digits-")]
     data, note = report.environment["data"], report.environment.get("note", "")
     sections = [
-        Section("What each recipe changes", _effects_words(report), (_pairs(report),), (figures["effects"],)),
+        Section(
+            "What each recipe changes",
+            _effects_words(report),
+            (_pairs(report),),
+            (figures["effects"],),
+        ),
         Section("Robust accuracy in numbers", (), tuple(_robust(report))),
         Section("What the network sees", _pictures_words(report), (), tuple(shown)),
         Section("Which class is read as which", (), (), (figures["confusion"],)),
@@ -95,7 +100,11 @@ def page(report: Report) -> Page:
             (_layers(report.layers),),
             tuple(figures[name] for name in ("inside",) if name in figures),
         ),
-        Section("Everything needed to repeat it", (), (_recipes(report), _attacks(report), _machine(report))),
+        Section(
+            "Everything needed to repeat it",
+            (),
+            (_recipes(report), _attacks(report), _machine(report)),
+        ),
     ]
     seeds = report.study.seeds
     return Page(
@@ -139,7 +148,9 @@ def _steps(report: Report, baseline: RecipeResult) -> Table:
                 _change(results.compared(recipe.name, CLEAN, 0.0)),
             )
         )
-        for place, (kind, at) in enumerate(((first.attack, eps), (WORST, eps), (WORST, first.eps[-1]))):
+        for place, (kind, at) in enumerate(
+            ((first.attack, eps), (WORST, eps), (WORST, first.eps[-1]))
+        ):
             estimate = next(c for c in recipe.curves if c.attack == kind and at in c.eps).at(at)
             rows.append(
                 (
@@ -152,7 +163,13 @@ def _steps(report: Report, baseline: RecipeResult) -> Table:
             )
     return Table(
         "The four steps",
-        ("step", "measured under", "read correctly", "95 % interval", "change in points, with interval"),
+        (
+            "step",
+            "measured under",
+            "read correctly",
+            "95 % interval",
+            "change in points, with interval",
+        ),
         tuple(rows),
         f"Test images: {baseline.clean.images:,} for clean accuracy, {first.images:,} for "
         f"{first.attack}, {_worst_images(baseline):,} for the worst case of all attacks, image by "
@@ -190,7 +207,9 @@ def _effects_words(report: Report) -> tuple[str, ...]:
             f"({points(worst.difference.value)} points)."
         )
     if not found:
-        found = [f"{first} alone would have led to the same verdicts as the worst case of all attacks."]
+        found = [
+            f"{first} alone would have led to the same verdicts as the worst case of all attacks."
+        ]
     margin = 100 * report.study.margin
     words = (
         f"A verdict is {CANNOT_TELL!r} when the interval holds both 0 and differences larger than "
@@ -235,8 +254,12 @@ def _robust(report: Report) -> list[Table]:
         for recipe in report.results.recipes:
             own = next(c for c in recipe.curves if (c.attack, c.norm) == (curve.attack, curve.norm))
             rows.append((recipe.title, *(f"{100 * e.value:.1f}" for e in own.robust)))
-            rows.append(("", *(f"{100 * e.low:.1f}\N{EN DASH}{100 * e.high:.1f}" for e in own.robust)))
-        name = "Worst case of all attacks, image by image" if curve.attack == WORST else curve.attack
+            rows.append(
+                ("", *(f"{100 * e.low:.1f}\N{EN DASH}{100 * e.high:.1f}" for e in own.robust))
+            )
+        name = (
+            "Worst case of all attacks, image by image" if curve.attack == WORST else curve.attack
+        )
         tables.append(
             Table(
                 f"{name}: read correctly, in per cent",
@@ -346,7 +369,9 @@ def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
     for recipe in results.recipes:
         worst = next(c for c in recipe.curves if c.attack == WORST and eps in c.eps).at(eps)
         one = results.compared(recipe.name, WORST, eps)
-        change = f"{points(one.difference.value)} ({points_interval(one.difference)})" if one else ""
+        change = (
+            f"{points(one.difference.value)} ({points_interval(one.difference)})" if one else ""
+        )
         alone = recipe.curve(first.attack).at(eps)
         cells = (percent(recipe.clean.value), percent(alone.value), percent(worst.value))
         rows.append((recipe.title, *cells, change, one.verdict if one else "baseline"))
@@ -355,7 +380,9 @@ def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
 
 def _recipes(report: Report) -> Table:
     rows = [(recipe.title, *_told(recipe)) for recipe in report.study.recipes]
-    return Table("Recipes", ("recipe", "transformations", "training loss", "plan", "role"), tuple(rows))
+    return Table(
+        "Recipes", ("recipe", "transformations", "training loss", "plan", "role"), tuple(rows)
+    )
 
 
 def _told(recipe: Recipe) -> tuple[str, ...]:
@@ -381,7 +408,15 @@ def _attacks(report: Report) -> Table:
         found = attack.find(sweep.attack, **sweep.options)
         images = "all" if sweep.images is None else f"{sweep.images:,}"
         eps = ", ".join(f"{eps:g}" for eps in sweep.eps)
-        rows.append((found.title, f"{sweep.norm}: {eps}", images, _options(found.all_options) or "-", found.knows))
+        rows.append(
+            (
+                found.title,
+                f"{sweep.norm}: {eps}",
+                images,
+                _options(found.all_options) or "-",
+                found.knows,
+            )
+        )
     return Table(
         "Attacks", ("attack", "norm and eps", "test images", "options", "knows"), tuple(rows)
     )
@@ -395,7 +430,10 @@ def _machine(report: Report) -> Table:
     rows = (
         ("command", f"unfooled study {report.study.name}.toml --seeds {report.study.seeds}"),
         ("seeds", ", ".join(map(str, range(report.study.seeds)))),
-        ("data", f"{data['name']}: {train:,} training, {validation:,} validation, {test:,} test images"),
+        (
+            "data",
+            f"{data['name']}: {train:,} training, {validation:,} validation, {test:,} test images",
+        ),
         ("SHA-256 of the data", data["sha256"]),
         ("unfooled", environment["unfooled"]),
         ("Python", f"{environment['python']} on {environment['machine']}"),

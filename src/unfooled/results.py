@@ -208,7 +208,9 @@ def _tables(study: Study, facts: Facts, recipe: int, seeds: Sequence[int]) -> Ta
 
 
 def _all_eps(study: Study, norm: str) -> list[float]:
-    return sorted({0.0, *(eps for sweep in study.sweeps if sweep.norm == norm for eps in sweep.eps)})
+    return sorted(
+        {0.0, *(eps for sweep in study.sweeps if sweep.norm == norm for eps in sweep.eps)}
+    )
 
 
 def _worst(

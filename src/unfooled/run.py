@@ -74,7 +74,9 @@ def run(
             store.write(folder / "study.toml", source.encode())
         todo = jobs(study, data, place)
         environment = {**described(data, place, count), "note": note}
-        store.write(folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode())
+        store.write(
+            folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode()
+        )
         return list(_done(todo, ledger, Worker(study, data_folder, place), count, on_step))
 
 

@@ -97,7 +97,9 @@ def holm(probabilities: Sequence[float]) -> list[float]:
     """The probabilities corrected for asking several questions at once (Holm 1979)."""
     from statsmodels.stats.multitest import multipletests
 
-    return [float(p) for p in multipletests(probabilities, method="holm")[1]] if probabilities else []
+    return (
+        [float(p) for p in multipletests(probabilities, method="holm")[1]] if probabilities else []
+    )
 
 
 def verdict(difference: Difference, p: float, margin: float) -> str:

@@ -31,7 +31,9 @@ class Threat:
         if self.norm not in NORMS:
             raise InvalidThreat(f"unknown norm {self.norm!r}; known: {', '.join(NORMS)}")
         if not self.eps >= 0:
-            raise InvalidThreat(f"eps must be 0 or more, in pixel units of 0 to 1; it is {self.eps}")
+            raise InvalidThreat(
+                f"eps must be 0 or more, in pixel units of 0 to 1; it is {self.eps}"
+            )
 
     @property
     def _norm(self) -> Norm:
@@ -85,5 +87,3 @@ class Threat:
 
     def __str__(self) -> str:
         return f"{self.norm} {self.eps:g}"
-
-

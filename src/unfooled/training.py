@@ -134,7 +134,10 @@ class _Loop:
         return max(1, len(self.data) // self.plan.batch_size)
 
     def _epoch(
-        self, epoch: int, adam: torch.optim.Optimizer, schedule: torch.optim.lr_scheduler.LRScheduler
+        self,
+        epoch: int,
+        adam: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
     ) -> float:
         draws = self.draws.step(epoch)
         order = draws.step("order").order(len(self.data)).to(self.data.labels.device)

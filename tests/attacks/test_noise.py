@@ -1,0 +1,34 @@
+import pytest
+import torch
+import toys
+
+from unfooled.attack import find
+from unfooled.randomness import Draws
+from unfooled.shapes import Images, Labels
+from unfooled.threat import Threat
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_the_change_has_exactly_size_eps(
+    plane: toys.Plane, images: Images, labels: Labels, norm: str
+) -> None:
+    threat = Threat(norm, 0.2)
+    changed = find("noise").run(plane, images, labels, threat, draws=Draws(0))
+    assert threat.distance(images, changed).sub(0.2).abs().max() < 1e-6
+
+
+def test_for_linf_every_pixel_goes_up_or_down_by_eps(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    changed = find("noise").run(plane, images, labels, Threat("Linf", 0.2), draws=Draws(0))
+    delta = changed - images
+    torch.testing.assert_close(delta.abs(), torch.full_like(delta, 0.2))
+    assert float((delta > 0).float().mean()) == pytest.approx(0.5, abs=0.05)
+
+
+def test_what_the_model_says_does_not_matter(images: Images, labels: Labels) -> None:
+    def silent(_: Images) -> Images:
+        raise AssertionError("the noise asked the model")
+
+    found = find("noise").function(silent, images, labels, Threat("Linf", 0.2), draws=Draws(0))
+    assert found.shape == images.shape

@@ -1,0 +1,137 @@
+import pytest
+import torch
+import toys
+from torch import nn
+
+from unfooled.attack import find
+from unfooled.attacks import pgd as home
+from unfooled.errors import InvalidOption
+from unfooled.gradients import predict
+from unfooled.losses import cross_entropy, fooled
+from unfooled.randomness import Draws
+from unfooled.shapes import Images, Labels
+from unfooled.threat import Threat
+
+DRAWS = Draws(0)
+
+
+@pytest.mark.parametrize(("norm", "dual"), [("Linf", 1), ("L2", 2)])
+def test_a_plane_falls_exactly_where_eps_exceeds_margin_over_dual_norm(
+    plane: toys.Plane, images: Images, labels: Labels, norm: str, dual: int
+) -> None:
+    with torch.no_grad():
+        needed = plane.margin(images).abs() / plane.weight.norm(p=dual)
+    eps = float(needed.median())
+    for share, falls in ((0.99, needed < eps), (1.01, needed <= eps)):
+        threat = Threat(norm, share * eps)
+        changed = find("pgd", steps=60).run(plane, images, labels, threat, draws=DRAWS)
+        assert torch.equal(toys.read_by(plane, changed) != labels, falls)
+
+
+def test_many_steps_fool_at_least_what_a_single_one_fools(net: nn.Module) -> None:
+    images = toys.pictures(200)
+    labels = toys.read_by(net, images)
+    threat = Threat("Linf", 0.04)
+    single, several = (
+        fooled(predict(net, find(name).run(net, images, labels, threat, draws=DRAWS)), labels)
+        for name in ("fgsm", "pgd")
+    )
+    assert 20 < int(single.sum()) < 180
+    assert int((single & ~several).sum()) == 0
+
+
+def test_the_best_attainable_loss_on_a_plane_is_reached(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    threat = Threat("L2", 0.01)  # too small to fool, so that every image is followed to the end
+    changed = find("pgd", steps=50).run(plane, images, labels, threat, draws=DRAWS)
+    with torch.no_grad():
+        moved = (plane.margin(changed) - plane.margin(images)).abs()
+    still = ~fooled(predict(plane, changed), labels)
+    expected = 0.01 * plane.weight.detach().norm()
+    torch.testing.assert_close(
+        moved[still], expected.expand(len(moved))[still], rtol=1e-3, atol=1e-4
+    )
+
+
+def test_an_image_leaves_as_soon_as_it_is_fooled(
+    plane: toys.Plane, images: Images, labels: Labels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes = []
+    real = home.gradient
+
+    def noted(model, images, *rest):
+        sizes.append(len(images))
+        return real(model, images, *rest)
+
+    monkeypatch.setattr(home, "gradient", noted)
+    changed = find("pgd", steps=40).run(plane, images, labels, Threat("Linf", 0.3), draws=DRAWS)
+    assert fooled(predict(plane, changed), labels).all()
+    assert sizes == sorted(sizes, reverse=True)
+    assert len(sizes) < 40
+
+
+class Valley(nn.Module):
+    """A quarter of the random starts lead to the hole that fools, the others to a wall."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        across, down = images[:, 0, 0, 0], images[:, 0, 0, 1]
+        towards = torch.where((across > 0.55) & (down > 0.55), across + down, -across - down)
+        return torch.stack([torch.full_like(towards, 1.15), towards], dim=1)
+
+
+def test_restarts_find_what_one_start_misses() -> None:
+    images = torch.full((200, 1, 1, 2), 0.5)
+    labels = torch.zeros(200, dtype=torch.int64)
+    threat = Threat("Linf", 0.1)
+    shares = []
+    for restarts in (1, 4):
+        tried = find("pgd", steps=10, restarts=restarts)
+        changed = tried.run(Valley(), images, labels, threat, draws=DRAWS)
+        assert threat.allows(images, changed).all()
+        shares.append(float(fooled(Valley()(changed), labels).float().mean()))
+    # A start lies in the good sixteenth at first.
+    assert shares[0] == pytest.approx(1 / 16, abs=0.05)
+    assert shares[1] == pytest.approx(1 - (15 / 16) ** 4, abs=0.1)
+    assert shares[1] > shares[0]
+
+
+def test_called_by_itself_without_ids_it_can_restart_too(net: nn.Module, images: Images) -> None:
+    labels = toys.read_by(net, images)
+    threat = Threat("Linf", 0.04)
+    ids = Draws(0, ids=torch.arange(len(images)))
+    net.eval()
+    alone = home.pgd(net, images, labels, threat, draws=DRAWS, steps=3, restarts=3)
+    assert torch.equal(alone, home.pgd(net, images, labels, threat, draws=ids, steps=3, restarts=3))
+
+
+def test_the_given_step_size_is_taken(plane: toys.Plane, images: Images, labels: Labels) -> None:
+    threat = Threat("Linf", 0.001)
+    start = threat.random_start(images, Draws(0).step(0))
+    tried = find("pgd", steps=1, step_size=0.0003)
+    changed = tried.run(plane, images, labels, threat, draws=DRAWS)
+    far = (changed - start).abs().flatten(1).amax(1)
+    still = ~fooled(predict(plane, start), labels)
+    torch.testing.assert_close(far[still], torch.full_like(far[still], 0.0003), rtol=1e-3, atol=1e-6)
+
+
+def test_a_targeted_attack_reaches_a_target_that_is_not_the_nearest_class(
+    net: nn.Module, images: Images
+) -> None:
+    logits = predict(net, images)
+    labels, targets = logits.argmax(1), logits.argmin(1)
+    threat = Threat("Linf", 0.3)
+    changed = find("pgd").run(net, images, labels, threat, draws=DRAWS, targets=targets)
+    assert (predict(net, changed).argmax(1) == targets).all()
+    before = cross_entropy(logits, targets)
+    assert (cross_entropy(predict(net, changed), targets) < before).all()
+
+
+@pytest.mark.parametrize(
+    "options", [{"steps": 0}, {"steps": -1}, {"restarts": 0}, {"step_size": 0.0}, {"step_size": -1.0}]
+)
+def test_an_option_that_makes_no_attack_is_refused(
+    plane: toys.Plane, images: Images, labels: Labels, options: dict[str, float]
+) -> None:
+    with pytest.raises(InvalidOption, match="steps >= 1, restarts >= 1 and step_size > 0"):
+        find("pgd", **options).run(plane, images, labels, Threat("Linf", 0.1), draws=DRAWS)
