@@ -102,10 +102,10 @@ def fixed(monkeypatch: pytest.MonkeyPatch):
     """Sets the parameters that would be drawn, one for each image."""
 
     def fix(**values: Sequence[float]) -> None:
-        def between(low, high, name, images, draws):
-            return torch.tensor(values.get(name.replace(" ", "_"), [0.0 if low <= 0 <= high else 1.0])) * (
-                torch.ones(len(images))
-            )
+        def between(bounds, name, images, draws):
+            usual = 0.0 if bounds[0] <= 0 <= bounds[1] else 1.0
+            drawn = torch.tensor(values.get(name.replace(" ", "_"), [usual]), dtype=torch.float32)
+            return drawn.expand(len(images))
 
         monkeypatch.setattr(transform, "_between", between)
 
@@ -384,5 +384,5 @@ def test_a_wrong_parameter_is_refused_before_any_training(
 
 
 def test_a_uniform_number_stays_between_its_bounds() -> None:
-    values = transform._between(2.0, 3.0, "x", torch.zeros(1000, 1, 1, 1), Draws(0))
+    values = transform._between((2, 3), "x", torch.zeros(1000, 1, 1, 1), Draws(0))
     assert uniform(values.double().numpy(), 2, 3) > ENOUGH

@@ -1,4 +1,4 @@
-"""Do training-time transformations make an image classifier harder to fool? An answer with error bars.
+"""Do transformations of the training data make an image classifier harder to fool?
 
 The public names below are imported when they are first used: torch takes seconds.
 """

@@ -45,7 +45,8 @@ def answer(results: Results) -> Answer:
     where = f"At eps {eps:g}, where {quoted(baseline)} reads {stands} correctly"
     seeds = min((one.difference.seeds for one in asked), default=0)
     images = asked[0].difference.images if asked else 0
-    basis = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images, 95\N{NO-BREAK SPACE}% intervals"
+    counted = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images"
+    basis = f"{counted}, 95\N{NO-BREAK SPACE}% intervals"
     clauses = [_clause(one, results.recipe(one.second)) for one in asked]
     sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else "Nothing was compared."
     if any(doubt.serious for doubt in doubts):
@@ -70,7 +71,7 @@ def points(difference: float, digits: int = 1) -> str:
 
 
 def points_interval(estimate: Estimate) -> str:
-    """ "-9.9 to -5.0", in percentage points."""
+    """An interval as "-9.9 to -5.0", in percentage points."""
     return f"{points(estimate.low)} to {points(estimate.high)}"
 
 

@@ -168,7 +168,9 @@ class Sealed(nn.Module):
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
-        self._answer = lambda images: forward(model, images.detach()).detach()
+        self._answer: Callable[[Images], Logits] = lambda images: forward(
+            model, images.detach()
+        ).detach()
 
     def forward(self, images: Images) -> Logits:
         """The logits, cut off from the pixels."""
@@ -211,8 +213,8 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
     low, high = float(images.min()), float(images.max())
     if not (low >= 0 and high <= 1):
         raise InvalidInput(
-            f"images must lie in [0, 1]; these reach from {low:g} to {high:g}. Divide bytes by 255, "
-            "and put any normalisation inside the model"
+            f"images must lie in [0, 1]; these reach from {low:g} to {high:g}. Divide bytes by "
+            "255, and put any normalisation inside the model"
         )
     for name, classes in (("labels", labels), ("targets", targets)):
         if classes is not None and (
@@ -223,7 +225,8 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
             )
     if targets is not None and bool((targets == labels).any()):
         raise InvalidInput(
-            f"{int((targets == labels).sum())} targets equal their labels; a target is a wrong class"
+            f"{int((targets == labels).sum())} targets equal their labels; "
+            "a target is a wrong class"
         )
 
 

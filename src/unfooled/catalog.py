@@ -95,7 +95,7 @@ def fingerprint(name: str) -> str:
 
 
 def unknown(name: str, known: Iterable[str]) -> str:
-    """One sentence on a name that does not exist, with the nearest names, or all if they are few."""
+    """One sentence on a name that does not exist, with the nearest names, and all if few."""
     known = list(known)
     near = difflib.get_close_matches(name, known, n=3)
     hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."

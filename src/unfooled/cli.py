@@ -1,5 +1,6 @@
 """The command line. Torch is imported by the commands that need it, so that --help is quick."""
 
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,33 +24,36 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
     "An answer with error bars.",
-    epilog="Exit codes: 0 done, 1 some jobs failed, 2 a mistake in what was asked, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 some jobs failed, 2 a mistake of the user, 130 interrupted.",
 )
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 FOLDERS = ("attacks", "datasets", "defences", "models", "reports", "engines")
 LISTED = (*FOLDERS, "studies", "transforms")
 _HERE = Path(__file__).parent
-STUDIES = next(
-    p
-    for p in (_HERE / "studies", _HERE.parents[1] / "studies")
-    if p.is_dir() or p != _HERE / "studies"
-)
+# Inside an installed package; beside src in a checkout.
+STUDIES = _HERE / "studies" if (_HERE / "studies").is_dir() else _HERE.parents[1] / "studies"
 
 
 def main() -> None:
     """The entry point; mistakes of the user end in one line and exit code 2."""
+    signal.signal(signal.SIGINT, _interrupt)
     try:
-        app(standalone_mode=False)
+        app()
     except UnfooledError as error:
         for line in str(error).splitlines():
             err.print(f"unfooled: {line}", markup=False, soft_wrap=True)
         sys.exit(2)
-    except typer._click.exceptions.ClickException as error:  # type: ignore[attr-defined]
-        error.show()
-        sys.exit(2)
-    except (KeyboardInterrupt, typer.Abort):
+    except _Interrupted:
         sys.exit(130)
+
+
+class _Interrupted(BaseException):
+    """Ctrl-C; typer would turn a KeyboardInterrupt into exit code 1."""
+
+
+def _interrupt(*_: object) -> None:
+    raise _Interrupted
 
 
 @app.command()
@@ -282,10 +286,10 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
     try:
         with bar:
             yield on_step
-    except KeyboardInterrupt:
+    except _Interrupted:
         err.print(
-            f"\nunfooled: interrupted. What was finished is kept in {folder}; the same command goes "
-            "on from there.",
+            f"\nunfooled: interrupted. What was finished is kept in {folder}; the same command "
+            "goes on from there.",
             soft_wrap=True,
         )
         raise

@@ -58,9 +58,9 @@ class _Named(_Strict):
 
 
 class _Plan(_Strict):
-    epochs: int | None = Field(None, ge=1)
-    batch_size: int | None = Field(None, ge=1)
-    learning_rate: float | None = Field(None, gt=0)
+    epochs: int | None = Field(default=None, ge=1)
+    batch_size: int | None = Field(default=None, ge=1)
+    learning_rate: float | None = Field(default=None, gt=0)
 
     def onto(self, plan: Plan) -> Plan:
         given = {name: getattr(self, name) for name in _Plan.model_fields}
@@ -86,7 +86,7 @@ class _Transform(_Named):
 
 
 class _Recipe(_Plan):
-    title: str | None = Field(None, min_length=1, max_length=80)
+    title: str | None = Field(default=None, min_length=1, max_length=80)
     transforms: list[_Transform] = []
     defence: _Defence = Field(default_factory=_Defence)
     control: Literal["", "positive", "sham"] = ""
@@ -96,7 +96,7 @@ class _Attack(_Named):
     name: Annotated[str, AfterValidator(_attack_name)]
     norm: Literal["Linf", "L2"] = "Linf"
     eps: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
-    images: int | None = Field(None, ge=1)
+    images: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
     def _fits(self) -> Self:

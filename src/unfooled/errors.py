@@ -1,4 +1,4 @@
-"""What can go wrong through a user's input; the command line shows each as one line and exits with 2."""
+"""What can go wrong by a user's input; the command line shows it as one line and exits with 2."""
 
 
 class UnfooledError(Exception):

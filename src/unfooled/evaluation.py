@@ -54,7 +54,8 @@ class Evaluation:
     @property
     def correct(self) -> NDArray[np.bool_]:
         """Whether each image is read correctly without attack, `[n]`."""
-        return self.clean == self.labels
+        correct: NDArray[np.bool_] = self.clean == self.labels
+        return correct
 
     @property
     def fooled(self) -> NDArray[np.bool_]:
@@ -66,7 +67,8 @@ class Evaluation:
         wanted = (
             self.read_as != self.labels if self.targets is None else self.read_as == self.targets
         )
-        return np.logical_or.accumulate(wanted & self.inside, axis=0)
+        fooled: NDArray[np.bool_] = np.logical_or.accumulate(wanted & self.inside, axis=0)
+        return fooled
 
     @property
     def robust(self) -> NDArray[np.bool_]:
@@ -168,7 +170,7 @@ def _judged(
     draws: Draws,
     targets: Labels | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
-    """What the model reads, how far the images were moved, and whether they lie inside; `[t, n]`."""
+    """What the model reads, how far each image was moved, and whether it lies inside, `[t, n]`."""
     results = attack.sweep(model, images, labels, threats, draws=draws, targets=targets)
     for result in results:
         if result.shape != images.shape or bool(result.isnan().any()):

@@ -8,7 +8,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#AA6FA0", "#E69F00", "#56B4E9", "#8C8C00")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 4)))
 _WRONG, _INK, _FAINT = "#B03000", "#222222", "#888888"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "unfooled",
     "text.parse_math": False,  # a recipe's title may hold a dollar sign
@@ -90,9 +90,9 @@ def curves(report: Report) -> Figure:
     return Figure(
         "curves",
         "Robust accuracy against the size of the change",
-        "Left, what one would believe after the first attack alone; right, after all attacks, image "
-        "by image. Bands are 95 % intervals over seeds and images. The dotted line marks the eps at "
-        "which the question is answered.",
+        "Left, what one would believe after the first attack alone; right, after all attacks, "
+        "image by image. Bands are 95 % intervals over seeds and images. The dotted line marks the "
+        "eps at which the question is answered.",
         f"Line charts of accuracy under attack. Under the worst case: {numbers}.",
         svg,
     )
@@ -242,7 +242,7 @@ def learning(report: Report) -> Figure:
                 epochs = range(1, len(history) + 1)
                 label = recipe.title if seed == 0 else None
                 for axis, key in zip(axes, ("validation", "loss"), strict=True):
-                    values = [epoch[key] for epoch in history]
+                    values = [float(epoch[key] or 0) for epoch in history]
                     axis.plot(epochs, values, color=colour, ls=dash, lw=0.9, label=label)
             last = [history[-1]["validation"] or 0.0 for history in recipe.history]
             told.append(f"{recipe.title} ends at {percent(float(np.mean(last)))}")
@@ -255,7 +255,7 @@ def learning(report: Report) -> Figure:
         axes[1].yaxis.set_major_formatter(lambda value, _: f"{value:g}")
         for axis in axes:
             axis.set_xlabel("epoch")
-            axis.xaxis.get_major_locator().set_params(integer=True)
+            axis.locator_params(axis="x", integer=True)
         axes[1].legend(frameon=False, fontsize=7)
         svg = _svg(canvas)
     return Figure(

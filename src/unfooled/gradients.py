@@ -23,12 +23,12 @@ def frozen(model: nn.Module) -> Iterator[None]:
     trainable = [p for p in model.parameters() if p.requires_grad]
     model.eval()
     for parameter in trainable:
-        parameter.requires_grad_(False)
+        parameter.requires_grad = False
     try:
         yield
     finally:
         for parameter in trainable:
-            parameter.requires_grad_(True)
+            parameter.requires_grad = True
         for module, training in modes:
             module.training = training
 
@@ -75,7 +75,7 @@ def gradient(
             would stand still, and the model would look robust.
     """
     with torch.enable_grad():
-        leaf = images.detach().requires_grad_(True)
+        leaf = images.detach().requires_grad_()
         logits = forward(model, leaf)
         losses = loss(logits, labels, targets)
         if not losses.requires_grad:

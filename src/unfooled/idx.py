@@ -42,8 +42,8 @@ def read(path: Path, dimensions: int) -> UInt8[Tensor, "..."]:
             head = file.read(4 + 4 * dimensions)
             if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
                 raise InvalidData(
-                    f"{path} is not an IDX file of bytes in {dimensions} dimensions: it begins with "
-                    f"{head[:4].hex(' ')}, not {bytes((0, 0, 8, dimensions)).hex(' ')}"
+                    f"{path} is not an IDX file of bytes in {dimensions} dimensions: it begins "
+                    f"with {head[:4].hex(' ')}, not {bytes((0, 0, 8, dimensions)).hex(' ')}"
                 )
             shape = struct.unpack(f">{dimensions}I", head[4:])
             expected = math.prod(shape)

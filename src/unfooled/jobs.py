@@ -187,7 +187,7 @@ def unpacked(content: bytes) -> Arrays:
 
 def _packed(arrays: Arrays) -> bytes:
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type] # none is `allow_pickle`
     return buffer.getvalue()
 
 

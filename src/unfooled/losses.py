@@ -27,7 +27,7 @@ def margin(logits: Logits, labels: Labels, targets: Labels | None = None) -> Per
 
 
 def fooled(logits: Logits, labels: Labels, targets: Labels | None = None) -> Mask:
-    """Whether an image is misread; logits that are not finite read nothing, so they count as misread.
+    """Whether an image is misread; logits that are not finite read nothing: they count as misread.
 
     A tie counts as what `argmax` reads, so that this agrees with what a user sees.
     """

@@ -52,7 +52,7 @@ def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn
     make = catalog.function("models", name)
     with Draws(seed, "initial weights").torch_state():
         try:
-            model = make(channels=channels, size=size, classes=classes)
+            model: nn.Module = make(channels=channels, size=size, classes=classes)
             with frozen(model), torch.no_grad():
                 logits = forward(model, torch.zeros(1, channels, size, size))
         except (RuntimeError, TypeError, ValueError) as error:
@@ -123,7 +123,7 @@ def layers(model: nn.Module, *, channels: int, size: int) -> list[Layer]:
     found: list[Layer] = []
     reach, jump = 1, 1  # the receptive field so far, and the pixels between two neighbours
 
-    def note(module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
+    def note(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
         nonlocal reach, jump
         kernel, products = "", 0
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):

@@ -57,7 +57,8 @@ def _linf_edge(like: Images, eps: float, draws: Draws) -> Images:
 
 
 def _l2_size(delta: Images) -> PerImage:
-    return delta.flatten(1).norm(dim=1)
+    size: PerImage = delta.flatten(1).norm(dim=1)
+    return size
 
 
 def _spread(values: PerImage) -> Float[Tensor, "n 1 1 1"]:

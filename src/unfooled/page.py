@@ -1,12 +1,13 @@
 """What the pages of a report say, in words and finished tables; PDF and HTML only lay it out."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 from unfooled import attack, defence
-from unfooled.answer import percent, points, points_interval
+from unfooled.answer import percent, points, points_interval, quoted
 from unfooled.evaluation import UNREAD
 from unfooled.figures import Figure, all_figures
 from unfooled.model import Layer
@@ -125,9 +126,9 @@ def _limits(report: Report) -> str:
     """What a reader must not take from it."""
     norms = " and ".join(dict.fromkeys(sweep.norm for sweep in report.study.sweeps))
     return (
-        f"It says nothing about other data, other networks, other sizes of these transformations, or "
-        f"changes other than small ones measured by {norms}. An attack finds an upper bound of the "
-        "robust accuracy, never the robust accuracy itself."
+        "It says nothing about other data, other networks, other sizes of these transformations, "
+        f"or changes other than small ones measured by {norms}. An attack finds an upper bound of "
+        "the robust accuracy, never the robust accuracy itself."
     )
 
 
@@ -173,7 +174,7 @@ def _steps(report: Report, baseline: RecipeResult) -> Table:
         tuple(rows),
         f"Test images: {baseline.clean.images:,} for clean accuracy, {first.images:,} for "
         f"{first.attack}, {_worst_images(baseline):,} for the worst case of all attacks, image by "
-        f"image. Changes are paired with \N{LEFT DOUBLE QUOTATION MARK}{baseline.title}\N{RIGHT DOUBLE QUOTATION MARK}.",
+        f"image. Changes are paired with {quoted(baseline)}.",
     )
 
 
@@ -275,8 +276,8 @@ def _robust(report: Report) -> list[Table]:
 def _pictures_words(report: Report) -> tuple[str, ...]:
     title = report.study.sweeps[0].title
     return (
-        f"The change that {title} makes is the same size for every pixel: eps, where black is 0 and "
-        "white is 1. It is chosen to mislead the network, not a person.",
+        f"{title} changes pixels by up to eps, where black is 0 and white is 1; the change is "
+        "chosen to mislead the network, not a person.",
     )
 
 
@@ -292,8 +293,8 @@ def _learned(report: Report) -> Table:
         ("recipe", "validation", "validation, transformed", "test", "overfitted to one step"),
         tuple(rows),
         "Means over the seeds. Validation images are held-out training images; they were measured "
-        "after every epoch, as they are and with the recipe's transformations. The test images were "
-        "used once, at the end.",
+        "after every epoch, as they are and with the recipe's transformations. The test images "
+        "were used once, at the end.",
     )
 
 
@@ -310,9 +311,10 @@ def _reading(report: Report) -> tuple[str, ...]:
         "attack and that no attack within eps could turn.",
         "Cross-entropy is the loss that training lowers and the attack raises: minus the logarithm "
         "of the probability that the network gives to the true class.",
-        "White box means that the attacker knows all of the model and follows its gradient, as FGSM "
-        "(one step of size eps along the sign of the gradient) and PGD (many small steps) do. Black "
-        "box means inputs and outputs only. Here every attack but random noise is white box.",
+        "White box means that the attacker knows all of the model and follows its gradient, as "
+        "FGSM (one step of size eps along the sign of the gradient) and PGD (many small steps) do. "
+        "Black box means inputs and outputs only. The table of attacks at the end says what each "
+        "one knows.",
         "Misclassification means any wrong class, which is what all attacks of this report want; "
         "source/target misclassification means a chosen wrong class.",
         "An attack shows that an image can be fooled, never that it cannot. Robust accuracy under "
@@ -332,11 +334,11 @@ def _network_words(report: Report) -> tuple[str, ...]:
     parameters = sum(layer.parameters for layer in report.layers)
     products = sum(layer.multiplications for layer in report.layers)
     return (
-        f"{report.study.model}: {parameters:,} parameters, {products:,} multiplications an image. A "
-        "convolution slides one small kernel over the whole image, so that a stroke is recognised "
-        "wherever it lies and few numbers have to be learned; a stride of 2 halves the picture while "
-        "doing so. The last layer gives one number (logit) for each class; the largest is the class "
-        "that is read.",
+        f"{report.study.model}: {parameters:,} parameters, {products:,} multiplications an image. "
+        "A convolution slides one small kernel over the whole image, so that a stroke is recognised "
+        "wherever it lies and few numbers have to be learned; a stride of 2 halves the picture "
+        "while doing so. The last layer gives one number (logit) for each class; the largest is "
+        "the class that is read.",
     )
 
 
@@ -398,8 +400,8 @@ def _told(recipe: Recipe) -> tuple[str, ...]:
     )
 
 
-def _options(options: object) -> str:
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in dict(options).items())  # type: ignore[call-overload]
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
 
 
 def _attacks(report: Report) -> Table:

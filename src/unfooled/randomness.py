@@ -94,7 +94,7 @@ class Draws:
 
     @contextmanager
     def torch_state(self, image: int | None = None) -> Iterator[None]:
-        """Torch's global generator set by the purpose (and one image's id), and put back afterwards.
+        """Torch's global generator set by the purpose (and one image's id), put back afterwards.
 
         For code that can draw from nowhere else: initial weights, torchvision's transforms.
         """

@@ -14,6 +14,7 @@ t with Satterthwaite's degrees of freedom for the sum is too short with 3 seeds:
 degrees of freedom from the same few seeds. `benchmarks/coverage.py` measures both.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -112,7 +113,7 @@ def verdict(difference: Difference, p: float, margin: float) -> str:
 
     Returns:
         "helps" or "hurts" when the corrected p is below 0.05; "no difference" when the whole
-        interval lies within the margin; otherwise "cannot tell". Below 5 seeds always "cannot tell".
+        interval lies within the margin; otherwise, and always below 5 seeds, "cannot tell".
     """
     estimate = difference.estimate
     if estimate.seeds < FEWEST_SEEDS:
@@ -140,7 +141,7 @@ class _Mean:
         squares = self.by_images * float(stats.t.ppf(one_sided, self.images - 1)) ** 2
         if self.seeds > 1:
             squares += self.by_seeds * float(stats.t.ppf(one_sided, self.seeds - 1)) ** 2
-        return squares**0.5
+        return math.sqrt(squares)
 
     def p(self) -> float:
         """Two-sided: one less the level at which the interval ends at 0."""

@@ -3,7 +3,6 @@
 import math
 from dataclasses import dataclass
 
-
 from unfooled.errors import InvalidThreat
 from unfooled.norms import NORMS, Norm
 from unfooled.randomness import Draws
@@ -44,7 +43,7 @@ class Threat:
         return self._norm.size(adversarial.double() - images.double())
 
     def allows(self, images: Images, adversarial: Images) -> Mask:
-        """Whether each adversarial image is within eps and has every pixel in [0, 1]; NaN is not."""
+        """Whether each adversarial image is within eps, with every pixel in [0, 1]; NaN is not."""
         pixels = adversarial.flatten(1)
         in_range = ((pixels >= 0) & (pixels <= 1)).all(1)
         return in_range & (self.distance(images, adversarial) <= self.eps + TOLERANCE)
@@ -79,8 +78,10 @@ class Threat:
         return (images + self._norm.edge(images, self.eps, draws)).clamp_(0, 1)
 
     def bounded(self) -> None:
-        """Raises:
-        InvalidThreat: eps is infinite.
+        """Let only a finite eps pass.
+
+        Raises:
+            InvalidThreat: eps is infinite.
         """
         if math.isinf(self.eps):
             raise InvalidThreat("this attack needs a finite eps; it is infinite")

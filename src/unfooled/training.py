@@ -157,7 +157,7 @@ class _Loop:
             )
             mean = losses.mean()
             adam.zero_grad()
-            mean.backward()  # type: ignore[no-untyped-call]
+            mean.backward()
             adam.step()
             schedule.step()
             total += mean.detach()
@@ -170,8 +170,8 @@ class _Loop:
     def _check(self, total: torch.Tensor, epoch: int, step: int) -> None:
         if not bool(total.isfinite()):
             raise JobFailed(
-                f"the training loss became {float(total)} in epoch {epoch + 1}, by step {step + 1}; "
-                "a lower learning_rate may help"
+                f"the training loss became {float(total)} in epoch {epoch + 1}, by step {step + 1}"
+                "; a lower learning_rate may help"
             )
 
     def _measured(self, loss: float, epoch: int) -> Epoch:

@@ -159,7 +159,8 @@ def _try_out(transform: Transform, channels: int, size: int) -> None:
     low, high = float(result.min()), float(result.max())
     if low < -1e-4 or high > 1 + 1e-4:
         raise InvalidTransform(
-            f"{transform.name} returns pixels from {low:.3g} to {high:.3g}; they must stay in [0, 1]"
+            f"{transform.name} returns pixels from {low:.3g} to {high:.3g}; "
+            "they must stay in [0, 1]"
         )
 
 
@@ -171,8 +172,9 @@ def _ids(images: Images, draws: Draws) -> Tensor:
     return torch.arange(len(images)) if draws.ids is None else draws.ids
 
 
-def _between(low: float, high: float, name: str, images: Images, draws: Draws) -> PerImage:
+def _between(bounds: Sequence[float], name: str, images: Images, draws: Draws) -> PerImage:
     """One uniform number for each image."""
+    low, high = bounds
     return low + (high - low) * draws.step(name).uniform(images[:, 0, 0, 0])
 
 
@@ -200,7 +202,7 @@ def _warped(
 
 
 def _rotation(made: Any, images: Images, draws: Draws) -> Images:
-    angle = _between(*made.degrees, "angle", images, draws)
+    angle = _between(made.degrees, "angle", images, draws)
     still = images.new_zeros(len(images), 2)
     # torchvision rotates counter-clockwise here, but clockwise in RandomAffine.
     return _warped(made, images, -angle, still, torch.ones_like(angle), still)
@@ -208,22 +210,22 @@ def _rotation(made: Any, images: Images, draws: Draws) -> Images:
 
 def _affine(made: Any, images: Images, draws: Draws) -> Images:
     size = images.shape[-1]
-    angle = _between(*made.degrees, "angle", images, draws)
+    angle = _between(made.degrees, "angle", images, draws)
     across, down = (share * size for share in made.translate or (0, 0))
     shift = torch.stack(
         [
             # torchvision shifts by whole pixels
-            _between(-across, across, "across", images, draws).round(),
-            _between(-down, down, "down", images, draws).round(),
+            _between((-across, across), "across", images, draws).round(),
+            _between((-down, down), "down", images, draws).round(),
         ],
         dim=1,
     )
-    scale = _between(*(made.scale or (1, 1)), "scale", images, draws)
+    scale = _between(made.scale or (1, 1), "scale", images, draws)
     x_low, x_high, y_low, y_high = (*(made.shear or (0, 0)), 0, 0)[:4]
     shear = torch.stack(
         [
-            _between(x_low, x_high, "shear x", images, draws),
-            _between(y_low, y_high, "shear y", images, draws),
+            _between((x_low, x_high), "shear x", images, draws),
+            _between((y_low, y_high), "shear y", images, draws),
         ],
         dim=1,
     )
@@ -237,7 +239,7 @@ def _noise(made: Any, images: Images, draws: Draws) -> Images:
 
 def _flip(axis: int) -> Callable[[Any, Images, Draws], Images]:
     def apply(made: Any, images: Images, draws: Draws) -> Images:
-        turned = _between(0, 1, "flip", images, draws) < made.p
+        turned = _between((0, 1), "flip", images, draws) < made.p
         return torch.where(turned[:, None, None, None], images.flip(axis), images)
 
     return apply

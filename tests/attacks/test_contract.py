@@ -196,8 +196,10 @@ def test_an_attack_moves_images_towards_being_misread(
     changed = tried.run(net, images, labels, threat, draws=DRAWS)
     before = cross_entropy(predict(net, images), labels)
     after = cross_entropy(predict(net, changed), labels)
-    assert (after > before).all()
-    assert fooled(predict(net, changed), labels).any()
+    misread = fooled(predict(net, changed), labels)
+    assert (misread | (after > before)).all()
+    assert misread.sum() > 5
+    assert (after > before).sum() > 20
 
 
 def test_a_targeted_attack_moves_images_towards_their_targets(
@@ -209,9 +211,10 @@ def test_a_targeted_attack_moves_images_towards_their_targets(
         targets = (labels + shift) % 3
         changed = tried.run(net, images, labels, threat, draws=DRAWS, targets=targets)
         before, after = predict(net, images).softmax(1), predict(net, changed).softmax(1)
-        gain = (after - before).gather(1, targets[:, None])
-        assert (gain > 0).all()
-        assert (after.argmax(1) == targets).any()
+        gain = (after - before).gather(1, targets[:, None])[:, 0]
+        reached = after.argmax(1) == targets
+        assert (reached | (gain > 0)).all()
+        assert reached.sum() > 5
 
 
 def test_a_sealed_model_suffices_for_an_attack_that_knows_less_than_gradients(

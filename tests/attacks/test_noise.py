@@ -1,6 +1,7 @@
 import pytest
 import torch
 import toys
+from torch import nn
 
 from unfooled.attack import find
 from unfooled.randomness import Draws
@@ -27,8 +28,9 @@ def test_for_linf_every_pixel_goes_up_or_down_by_eps(
 
 
 def test_what_the_model_says_does_not_matter(images: Images, labels: Labels) -> None:
-    def silent(_: Images) -> Images:
-        raise AssertionError("the noise asked the model")
+    class Silent(nn.Module):
+        def forward(self, images: Images) -> Images:
+            raise AssertionError("the noise asked the model")
 
-    found = find("noise").function(silent, images, labels, Threat("Linf", 0.2), draws=Draws(0))
+    found = find("noise").function(Silent(), images, labels, Threat("Linf", 0.2), draws=Draws(0))
     assert found.shape == images.shape

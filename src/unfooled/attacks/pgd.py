@@ -1,7 +1,8 @@
 """Projected gradient descent: many small steps, each projected back into the threat."""
 
 import torch
-from torch import nn
+from jaxtyping import Int64
+from torch import Tensor, nn
 
 from unfooled.errors import InvalidOption
 from unfooled.gradients import gradient, predict
@@ -52,8 +53,7 @@ def pgd(
     result = images.clone()
     left = torch.arange(len(images), device=images.device)
     for restart in range(restarts):
-        mine = draws if draws.ids is not None else draws.at(left)
-        current = threat.random_start(images, mine.step(restart))[left]
+        current = threat.random_start(images, draws.step(restart))[left]
         for _ in range(steps):
             logits, _, by_pixel = gradient(
                 model, current, labels[left], _of(targets, left), cross_entropy
@@ -72,5 +72,5 @@ def pgd(
     return result
 
 
-def _of(targets: Labels | None, left: Labels) -> Labels | None:
+def _of(targets: Labels | None, left: Int64[Tensor, " m"]) -> Int64[Tensor, " m"] | None:
     return None if targets is None else targets[left]

@@ -21,5 +21,5 @@ def html(report: Report) -> bytes:
 
 
 def _address(figure: Figure) -> str:
-    """A figure as an address that holds it: as an image it can run no script and clash with no other."""
+    """A figure as an address that holds it: an image runs no script and clashes with none."""
     return "data:image/svg+xml;base64," + base64.b64encode(figure.svg.encode()).decode()
