@@ -144,8 +144,8 @@ def intervals(tables: Tables, limits: tuple[int, int]) -> dict[str, tuple[Array,
     by_seed = padded.sum(axis=2, dtype=np.int32) / images
     by_image = padded.sum(axis=1, dtype=np.int32) / seeds
     mean = by_seed.mean(axis=1)
-    of_seeds = images * (by_seed**2).sum(axis=1) - images * seeds * mean**2
-    of_images = seeds * (by_image**2).sum(axis=1) - images * seeds * mean**2
+    of_seeds = images * ((by_seed - mean[:, None]) ** 2).sum(axis=1)
+    of_images = seeds * ((by_image - mean[:, None]) ** 2).sum(axis=1)
     of_all = np.count_nonzero(padded, axis=(1, 2)) - images * seeds * mean**2
     ms_rest = (of_all - of_seeds - of_images) / ((seeds - 1) * (images - 1))
     seed_part = of_seeds / (seeds - 1) / (seeds * images)

@@ -64,16 +64,24 @@ class Unit:
         ]
 
 
-def whole(name: str, data_folder: Path | None) -> tuple[float, int]:
-    """Seconds of the whole study, and the peak of its memory in bytes; 0 without /proc."""
+def whole(name: str, data_folder: Path | None) -> str:
+    """What the whole study took, in a sentence."""
     with tempfile.TemporaryDirectory() as out:
         command = [str(Path(sys.executable).with_name("unfooled")), "study", name, "--out", out]
         command += ["--data", str(data_folder)] if data_folder else []
-        return watched(command)
+        own = time.process_time()
+        seconds, peak = watched(command)
+        own = (time.process_time() - own) / seconds
+    shown = f"{peak / 2**30:.2f} GiB" if peak else "not measured (only on Linux)"
+    return (
+        f"The whole study `{name}`: {seconds / 60:.1f} minutes; peak of the summed memory of its "
+        f"processes (PSS, sampled every {_PAUSE:g} s): {shown}. The sampling is in the time: it "
+        f"took {100 * own:.0f} % of a core."
+    )
 
 
 def watched(command: list[str]) -> tuple[float, int]:
-    """Seconds and peak bytes of a command with all the processes that it starts."""
+    """Seconds, and peak bytes (0 without /proc), of a command and all that it starts."""
     peak = 0
     start = time.perf_counter()
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
@@ -261,12 +269,7 @@ def main() -> None:
     data = dataset.find(study.dataset, folder=given.data)
     lines = []
     if not given.units_only:
-        seconds, peak = whole(given.study, given.data)
-        shown = f"{peak / 2**30:.2f} GiB" if peak else "not measured (only on Linux)"
-        lines.append(
-            f"The whole study `{given.study}`: {seconds / 60:.1f} minutes; peak of the summed "
-            f"memory of its processes (PSS, sampled every {_PAUSE:g} s): {shown}.\n"
-        )
+        lines.append(whole(given.study, given.data) + "\n")
     with tutorial.unpacked(Path(data.source)) as root:
         units(study, data, root, 256, 1)  # imports and first calls are not measured
         found, agreement = units(study, data, root, given.images, given.repeats)

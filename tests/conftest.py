@@ -1,5 +1,7 @@
 """What every test can ask for."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +12,7 @@ import toys
 from torch import nn
 
 from unfooled.dataset import Dataset
+from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
 
 # Threads cost more than they bring on tensors this small.
@@ -59,3 +62,56 @@ def labels(plane: toys.Plane, images: Images) -> Labels:
 def striped() -> Dataset:
     """300 + 90 images of stripes in three classes."""
     return toys.striped()
+
+
+SMALL_STUDY = """
+question = "Is <b>this</b> $x^2$ #panic() text?"
+dataset = "digits"
+seeds = 2
+answer_eps = 0.1
+
+[plan]
+epochs = 2
+batch_size = 64
+
+[recipes.plain]
+title = "No <i>change</i> & $y$"
+
+[recipes.noise]
+title = "Noise, #strong"
+transforms = [{ name = "GaussianNoise", sigma = 0.2 }]
+
+[recipes.adversarial]
+control = "positive"
+defence = { name = "adversarial", steps = 1 }
+
+[[attacks]]
+name = "fgsm"
+eps = [0.0, 0.1, 0.2]
+images = 40
+
+[[attacks]]
+name = "pgd"
+eps = [0.1, 0.2]
+steps = 3
+images = 30
+"""
+
+
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished run, done by the command; its titles try to be markup."""
+    home = tmp_path_factory.mktemp("small")
+    (home / "small.toml").write_text(SMALL_STUDY)
+    command = [sys.executable, "-m", "unfooled", "study", "small.toml", "--out", "run"]
+    done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    (home / "screen.txt").write_text(done.stdout)
+    (home / "errors.txt").write_text(done.stderr)
+    return home / "run"
+
+
+@pytest.fixture(scope="session")
+def small_report(small_run: Path) -> Report:
+    """What is known about that run."""
+    return gather(small_run)

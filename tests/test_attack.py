@@ -90,9 +90,7 @@ def test_the_function_meets_only_images_that_still_stand(
     assert torch.equal(results[3][4:14], 1 - images[4:14])
 
 
-def test_the_model_arrives_frozen_and_in_eval_mode(
-    net: nn.Module, images: Images
-) -> None:
+def test_the_model_arrives_frozen_and_in_eval_mode(net: nn.Module, images: Images) -> None:
     def look(model, images, labels, threat, *, draws, targets):
         assert not model.training
         assert not any(p.requires_grad for p in model.parameters())

@@ -30,7 +30,9 @@ def written(home: Path, *, train: int = 20, test: int = 10, **changed: bytes) ->
         contents[f"{name}-images-idx3-ubyte.gz"] = packed((n, 28, 28), pixels)
         contents[f"{name}-labels-idx1-ubyte.gz"] = packed((n,), bytes(i % 10 for i in range(n)))
     for name, content in changed.items():
-        contents[next(file for file in contents if file.startswith(name.replace("_", "-")))] = content
+        contents[next(file for file in contents if file.startswith(name.replace("_", "-")))] = (
+            content
+        )
     for file, content in contents.items():
         (home / file).write_bytes(content)
     return {file: hashlib.sha256(content).hexdigest() for file, content in contents.items()}
@@ -86,7 +88,9 @@ def test_a_damaged_file_is_refused(tmp_path: Path, content: bytes, said: str) ->
     assert str(path) in str(raised.value)
 
 
-@given(cut=st.integers(0, len(GOOD) - 1), place=st.integers(0, len(GOOD) - 1), bit=st.integers(0, 7))
+@given(
+    cut=st.integers(0, len(GOOD) - 1), place=st.integers(0, len(GOOD) - 1), bit=st.integers(0, 7)
+)
 @settings(deadline=None, derandomize=True, max_examples=200)
 def test_no_damage_ends_in_another_error(
     tmp_path_factory: pytest.TempPathFactory, cut: int, place: int, bit: int

@@ -36,7 +36,9 @@ def test_images_that_are_too_small_are_refused_by_name() -> None:
 )
 def test_a_users_own_model_that_does_not_fit_is_refused(tmp_path, body: str, said: str) -> None:
     path = tmp_path / "own.py"
-    path.write_text(f"from torch import nn\ndef own(*, channels, size, classes):\n    return {body}\n")
+    path.write_text(
+        f"from torch import nn\ndef own(*, channels, size, classes):\n    return {body}\n"
+    )
     with pytest.raises(InvalidModel, match=said):
         model.build(f"{path}:own", channels=1, size=8, classes=3, seed=0)
 

@@ -55,9 +55,7 @@ def test_neighbouring_images_are_independent() -> None:
 
 
 def test_without_ids_the_images_of_a_batch_are_numbered_from_0() -> None:
-    assert torch.equal(
-        Draws(0).uniform(LIKE), Draws(0, ids=torch.arange(len(LIKE))).uniform(LIKE)
-    )
+    assert torch.equal(Draws(0).uniform(LIKE), Draws(0, ids=torch.arange(len(LIKE))).uniform(LIKE))
 
 
 def test_keep_gives_the_kept_images_their_own_numbers() -> None:

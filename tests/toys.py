@@ -1,15 +1,23 @@
-"""Networks, data sets and jobs small enough to know their answers on paper."""
+"""Networks, data sets and runs small enough to know their answers on paper.
+
+Worker processes of the tests import this file too.
+"""
 
 import math
 import os
 import signal
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from unfooled import run, store
 from unfooled.dataset import Dataset, Split, assemble
+from unfooled.engine import Done, Event, Failed, Perform, WeightsOf
+from unfooled.errors import UnfooledError
 from unfooled.jobs import Job
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
@@ -136,7 +144,7 @@ def perform(job: Job, weights: bytes | None, report: Callable[[float], None]) ->
     if job.kind == "die":
         os.kill(os.getpid(), signal.SIGKILL)
     if job.kind == "hang up":
-        os.closerange(3, 256)  # the pipe closes while the process lives on for a moment
+        os.closerange(3, 256)  # the pipe breaks while the process still lives
         signal.pause()
     return f"{job.key} after {weights!r} in {os.getpid()}".encode()
 
@@ -184,3 +192,57 @@ def smaller(images: Images) -> Images:
 def failing(images: Images) -> Images:
     """Raises."""
     raise ArithmeticError("no luck today")
+
+
+def dropping(*, channels: int, size: int, classes: int) -> nn.Module:
+    """A network with dropout, whose chance is torch's own."""
+    return nn.Sequential(nn.Dropout(0.3), pyramid(channels=channels, size=size, classes=classes))
+
+
+def serial(
+    jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, *, workers: int
+) -> Iterator[Event]:
+    """An engine without processes, which take seconds to start."""
+    failed = set()
+    for one in jobs:
+        if one.needs and one.needs.key in failed:
+            continue
+        start = time.perf_counter()
+        try:
+            content = perform(one, weights_of(one), lambda share: None)
+        except UnfooledError as error:
+            failed.add(one.key)
+            yield Failed(one, str(error))
+        else:
+            yield Done(one, content, time.perf_counter() - start)
+
+
+def run_serially(study: Study, folder: Path, ready: Connection) -> None:
+    """A whole run in this process; to be killed."""
+    torch.set_num_threads(1)
+    run.local = serial
+    ready.send("go")
+    run.run(study, folder, device="cpu", workers=1)
+
+
+def run_in_workers(study: Study, folder: Path) -> None:
+    """A whole run with two worker processes; to be killed."""
+    run.run(study, folder, device="cpu", workers=2)
+
+
+def _kill_myself(*_: object) -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def die_while_keeping(folder: Path, moment: str) -> None:
+    """Killed while the second job is being kept."""
+    with store.opened(folder, {}) as ledger:
+        if moment == "before the flush":
+            os.fsync = _kill_myself
+        elif moment == "before the renaming":
+            Path.replace = _kill_myself  # type: ignore[method-assign, assignment]
+        elif moment == "before the row":
+            real = store.write
+            store.write = lambda *given: (real(*given), _kill_myself())  # type: ignore[assignment]
+        ledger.put("second", "b", "train", b"two", 1.0)
+        _kill_myself()

@@ -88,6 +88,7 @@ def study(
             err.print(
                 f"unfooled: {missing}\nunfooled: running the study {fallback!r} instead",
                 markup=False,
+                soft_wrap=True,
             )
             chosen, data, which = _asked(fallback, None, seeds), None, fallback
     folder = out_folder or Path("runs") / chosen.name

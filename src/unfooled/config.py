@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     AfterValidator,
@@ -71,7 +71,7 @@ class _Defence(_Named):
     name: str = "standard"
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> "_Defence":
         with _as_value_error():
             defence.find(self.name, **self.options)
         return self
@@ -79,7 +79,7 @@ class _Defence(_Named):
 
 class _Transform(_Named):
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> "_Transform":
         with _as_value_error():
             transform.check(self.name, self.options)
         return self
@@ -99,7 +99,7 @@ class _Attack(_Named):
     images: int | None = Field(default=None, ge=1)
 
     @model_validator(mode="after")
-    def _fits(self) -> Self:
+    def _fits(self) -> "_Attack":
         with _as_value_error():
             attack.find(self.name, **self.options)
         return self

@@ -126,11 +126,13 @@ def evaluate(
         raise InvalidInput("an evaluation needs at least one threat, and all of one norm")
     ordered = sorted(threats, key=lambda threat: threat.eps)
     clean_logits = predict(model, images)
-    if int(labels.max()) >= clean_logits.shape[1] or int(labels.min()) < 0:
-        raise InvalidInput(
-            f"labels reach from {int(labels.min())} to {int(labels.max())}, "
-            f"but the model has {clean_logits.shape[1]} classes"
-        )
+    known = clean_logits.shape[1]
+    for name, given in (("labels", labels), ("targets", targets)):
+        if given is not None and not 0 <= int(given.min()) <= int(given.max()) < known:
+            raise InvalidInput(
+                f"{name} reach from {int(given.min())} to {int(given.max())}, "
+                f"but the model has {known} classes"
+            )
     clean = read(clean_logits)
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
     judged = [

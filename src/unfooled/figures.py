@@ -304,7 +304,8 @@ def all_figures(report: Report) -> dict[str, Figure]:
     """Every figure of a report, by name."""
     shown = [report.results.recipes[0], *_asked(report)]
     shown += [r for r in report.results.recipes if r.control == "positive"]
-    found = [curves(report), effects(report), confusion(report), learning(report)]
+    found = [curves(report), confusion(report), learning(report)]
+    found += [effects(report)] if report.results.comparisons else []
     found += [digits(report, recipe) for recipe in shown if recipe.name in report.pictures]
     look = inside(report)
     return {figure.name: figure for figure in [*found, *([look] if look else [])]}

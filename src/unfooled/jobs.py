@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +61,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     base = {
         "format": FORMAT,
         "unfooled": __version__,
-        "torch": torch.__version__,
+        "packages": [version(name) for name in ("torch", "torchvision", "kornia")],
         "device": device,
         "data": data.sha256,
         "model": [study.model, catalog.fingerprint(study.model)],
@@ -82,8 +83,8 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
                 cost = _attack_cost(sweep, data)
                 found.append(Job("attack", index, seed, place, key, train, cost))
             if seed == 0:
-                sweep_key = plain["sweeps"][0]
-                key = _key({"train": train.key, "pictures": sweep_key})
+                first = [plain["sweeps"][0], catalog.fingerprint(study.sweeps[0].attack)]
+                key = _key({"train": train.key, "pictures": first})
                 found.append(Job("pictures", index, seed, 0, key, train, 100.0))
     return sorted(found, key=lambda job: (job.needs is not None, -job.cost))
 

@@ -84,12 +84,6 @@ def page(report: Report) -> Page:
     shown = [figures[name] for name in figures if name.startswith("digits-")]
     data, note = report.environment["data"], report.environment.get("note", "")
     sections = [
-        Section(
-            "What each recipe changes",
-            _effects_words(report),
-            (_pairs(report),),
-            (figures["effects"],),
-        ),
         Section("Robust accuracy in numbers", (), tuple(_robust(report))),
         Section("What the network sees", _pictures_words(report), (), tuple(shown)),
         Section("Which class is read as which", (), (), (figures["confusion"],)),
@@ -107,6 +101,11 @@ def page(report: Report) -> Page:
             (_recipes(report), _attacks(report), _machine(report)),
         ),
     ]
+    if "effects" in figures:
+        words, pairs = _effects_words(report), _pairs(report)
+        sections.insert(
+            0, Section("What each recipe changes", words, (pairs,), (figures["effects"],))
+        )
     seeds = report.study.seeds
     return Page(
         title=report.study.question,
@@ -319,8 +318,8 @@ def _reading(report: Report) -> tuple[str, ...]:
         "source/target misclassification means a chosen wrong class.",
         "An attack shows that an image can be fooled, never that it cannot. Robust accuracy under "
         "attack is therefore an upper bound of the truth, and a stronger attack may lower it. "
-        "Controls stand beside the recipes for that reason: adversarial training must come out "
-        "robust, label smoothing must not.",
+        "Controls stand beside the recipes for that reason: a positive control must come out "
+        "robust, a sham control must not.",
         "Intervals cover two sources of chance, the seeds and the test images (crossed random "
         "effects; each part with its own quantile of t). They do not cover other networks, other "
         "data or other attacks.",
@@ -335,7 +334,7 @@ def _network_words(report: Report) -> tuple[str, ...]:
     products = sum(layer.multiplications for layer in report.layers)
     return (
         f"{report.study.model}: {parameters:,} parameters, {products:,} multiplications an image. "
-        "A convolution slides one small kernel over the whole image, so that a stroke is recognised "
+        "A convolution slides one small kernel over the whole image, so that a stroke is known "
         "wherever it lies and few numbers have to be learned; a stride of 2 halves the picture "
         "while doing so. The last layer gives one number (logit) for each class; the largest is "
         "the class that is read.",

@@ -19,7 +19,7 @@ from unfooled.errors import InvalidOption
 from unfooled.jobs import Job, Worker, jobs
 from unfooled.study import Study
 
-_SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn", "statsmodels")
+_SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,12 @@ def run(
         on_step: called after each event.
 
     Raises:
+        InvalidOption: there is no such device, or fewer than one worker.
         RunRefused: the folder is busy, unwritable, full, or of another study.
         DataMissing, InvalidData, InvalidTransform, InvalidModel: found out before any training.
     """
+    if workers is not None and workers < 1:
+        raise InvalidOption(f"workers must be at least 1, not {workers}")
     place = chosen(device)
     count = workers or (cores() if place == "cpu" else 1)
     with store.opened(folder, study.plain()) as ledger:

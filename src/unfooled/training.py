@@ -128,7 +128,8 @@ class _Loop:
         if not collapsed(history):
             return history, None
         self.network.load_state_dict(kept)
-        return history, next(e for e in range(len(history)) if collapsed(history[: e + 1])) + 1
+        healthy = max(e for e in range(len(history)) if not collapsed(history[: e + 1]))
+        return history, healthy + 2
 
     def _steps(self) -> int:
         return max(1, len(self.data) // self.plan.batch_size)

@@ -62,7 +62,12 @@ def test_every_attack_takes_the_same_things_in_the_same_order(tried: Attack) -> 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_shape_kind_and_range_stay(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels, dtype: torch.dtype
+    tried: Attack,
+    threat: Threat,
+    net: nn.Module,
+    images: Images,
+    labels: Labels,
+    dtype: torch.dtype,
 ) -> None:
     given = images.to(dtype)
     changed = tried.run(net.to(dtype), given, labels, threat, draws=DRAWS)

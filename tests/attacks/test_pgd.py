@@ -31,17 +31,16 @@ def test_a_plane_falls_where_eps_exceeds_margin_over_dual_norm(
     assert 0 < int(falls.sum()) < len(images)
 
 
-def test_many_steps_fool_at_least_what_a_single_one_fools(net: nn.Module) -> None:
+def test_many_steps_fool_what_a_single_one_fools(net: nn.Module) -> None:
     images = toys.pictures(200)
     labels = toys.read_by(net, images)
     threat = Threat("Linf", 0.04)
     single, several = (
-        fooled(predict(net, find(name).run(net, images, labels, threat, draws=DRAWS)), labels)
-        for name in ("fgsm", "pgd")
+        fooled(predict(net, attack.run(net, images, labels, threat, draws=DRAWS)), labels)
+        for attack in (find("fgsm"), find("pgd", restarts=3))
     )
     assert 20 < int(single.sum()) < 180
-    assert int(several.sum()) >= int(single.sum())
-    assert int((single & ~several).sum()) <= 2
+    assert int((single & ~several).sum()) <= 1
 
 
 def test_the_best_attainable_loss_on_a_plane_is_reached(
@@ -115,7 +114,9 @@ def test_the_given_step_size_is_taken(plane: toys.Plane, images: Images, labels:
     changed = tried.run(plane, images, labels, threat, draws=DRAWS)
     far = (changed - start).abs().flatten(1).amax(1)
     still = ~fooled(predict(plane, start), labels)
-    torch.testing.assert_close(far[still], torch.full_like(far[still], 0.0003), rtol=1e-3, atol=1e-6)
+    torch.testing.assert_close(
+        far[still], torch.full_like(far[still], 0.0003), rtol=1e-3, atol=1e-6
+    )
 
 
 def test_a_targeted_attack_reaches_a_target_that_is_not_the_nearest_class(
@@ -131,7 +132,8 @@ def test_a_targeted_attack_reaches_a_target_that_is_not_the_nearest_class(
 
 
 @pytest.mark.parametrize(
-    "options", [{"steps": 0}, {"steps": -1}, {"restarts": 0}, {"step_size": 0.0}, {"step_size": -1.0}]
+    "options",
+    [{"steps": 0}, {"steps": -1}, {"restarts": 0}, {"step_size": 0.0}, {"step_size": -1.0}],
 )
 def test_an_option_that_makes_no_attack_is_refused(
     plane: toys.Plane, images: Images, labels: Labels, options: dict[str, float]

@@ -49,7 +49,9 @@ def test_equal_seeds_give_equal_weights_and_leave_chance_alone(name: str) -> Non
     assert torch.equal(torch.get_rng_state(), before)
     pairs = zip(one.parameters(), same.parameters(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
-    assert any(not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True))
+    assert any(
+        not torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters(), strict=True)
+    )
 
 
 def test_an_image_is_read_alike_alone_and_in_a_batch(network: nn.Module) -> None:

@@ -5,6 +5,7 @@ steady (docs/benchmarks.md). Workers hold no file and end with the driver, even 
 each has one pipe, and a closed pipe is the end.
 """
 
+import contextlib
 import multiprocessing
 import signal
 import time
@@ -47,13 +48,16 @@ def local(
                 job, pipe = ready.pop(0), idle.pop() if idle else start()
                 waiting.remove(job)
                 busy[pipe] = job
-                pipe.send((job, weights_of(job)))
+                with contextlib.suppress(OSError):  # a dead worker is heard of below
+                    pipe.send((job, weights_of(job)))
             for pipe in [pipe for pipe in busy if pipe in wait(list(busy))]:
                 event = _heard(pipe, busy[pipe])
                 if not isinstance(event, Progress):
                     job = busy.pop(pipe)
-                    if not pool[pipe].is_alive():
-                        pool.pop(pipe)
+                    if pipe.closed:
+                        process = pool.pop(pipe)
+                        process.kill()
+                        process.join()
                     if isinstance(event, Done):
                         unstarted.discard(job.key)
                     else:
@@ -69,7 +73,7 @@ def local(
 def _heard(pipe: Connection, job: Job) -> Event:
     try:
         kind, value, seconds = pipe.recv()
-    except EOFError:
+    except (EOFError, OSError):
         return Failed(job, "its worker process died; it may have run out of memory")
     if kind == "progress":
         return Progress(job, value)

@@ -1,0 +1,69 @@
+import os
+import signal
+import struct
+from multiprocessing import Pipe
+
+import pytest
+import toys
+
+from unfooled.engine import Failed
+from unfooled.engines import local as home
+from unfooled.errors import JobFailed
+from unfooled.jobs import Job
+
+JOB = toys.job("a")
+
+
+@pytest.fixture
+def _signals_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+
+
+@pytest.mark.usefixtures("_signals_stay")
+def test_a_worker_ends_when_its_driver_is_gone() -> None:
+    ours, theirs = Pipe()
+    ours.send((JOB, None))
+    ours.close()
+    home._serve(theirs, toys.perform)
+    theirs.close()
+
+
+@pytest.mark.usefixtures("_signals_stay")
+def test_a_worker_answers_with_progress_result_and_seconds() -> None:
+    ours, theirs = Pipe()
+    answers = []
+
+    def perform(job: Job, weights: bytes | None, report) -> bytes:
+        report(0.25)
+        if weights == b"bad":
+            raise JobFailed("as expected")
+        ours.send((job, b"bad"))
+        return b"content"
+
+    def last(job: Job, weights: bytes | None, report) -> bytes:
+        try:
+            return perform(job, weights, report)
+        finally:
+            while ours.poll():
+                answers.append(ours.recv())
+            if weights == b"bad":
+                ours.close()
+
+    ours.send((JOB, b"good"))
+    home._serve(theirs, last)
+    kinds = [(kind, value) for kind, value, _ in answers]
+    assert kinds == [("progress", 0.25), ("done", b"content"), ("progress", 0.25)]
+    theirs.close()
+
+
+@pytest.mark.parametrize(
+    "last_words", [b"", struct.pack("!i", 1000) + b"cut short"], ids=["nothing", "half a message"]
+)
+def test_a_worker_that_dies_even_while_it_speaks_is_a_failed_job(last_words: bytes) -> None:
+    ours, theirs = Pipe()
+    os.write(theirs.fileno(), last_words)
+    theirs.close()
+    event = home._heard(ours, JOB)
+    assert isinstance(event, Failed)
+    assert "died" in event.message
+    assert ours.closed

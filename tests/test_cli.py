@@ -1,0 +1,169 @@
+"""The command line, as a user meets it."""
+
+import json
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from unfooled import catalog, cli
+
+COMMAND = [sys.executable, "-m", "unfooled"]
+
+
+def run(*arguments: str, cwd: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    clean = {k: v for k, v in os.environ.items() if k != "UNFOOLED_DATA"}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        cwd=cwd,
+        env={**clean, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_help_imports_no_torch(tmp_path: Path) -> None:
+    code = (
+        "import sys\nfrom unfooled.cli import app\n"
+        "try:\n    app(['--help'])\nexcept SystemExit:\n    pass\n"
+        "assert 'torch' not in sys.modules and 'numpy' not in sys.modules"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "study" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["study", "mnst"], "did you mean 'mnist'"),
+        (["study", "nowhere.toml"], "cannot read nowhere.toml"),
+        (["study", "digits", "--seeds", "0"], "seeds"),
+        (["study", "digits", "--dataset", "digitz"], "did you mean 'digits'"),
+        (["study", "digits", "--device", "tpu"], "device must be auto, cpu or cuda"),
+        (["study", "digits", "--workers", "0"], "workers"),
+        (["report", "nowhere"], "nowhere holds no run"),
+        (["list", "atacks"], "did you mean 'attacks'"),
+        (["show", "pgdd"], "did you mean 'pgd'"),
+        (["stdy"], "study"),
+    ],
+)
+def test_a_mistake_gets_one_line_and_exit_code_2(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/*/models/*"))
+
+
+def test_missing_data_name_the_files_and_a_way_out(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("study", "mnist", "--data", "empty", cwd=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    for part in ("empty", "train-images-idx3-ubyte.gz", "440fcabf73cc", "--dataset digits"):
+        assert part in done.stderr
+
+
+def test_every_error_of_a_study_file_is_told_at_once(tmp_path: Path) -> None:
+    (tmp_path / "bad.toml").write_text(
+        'dataset = "mnst"\nsedes = 3\nanswer_eps = -0.1\n[recipes.plain]\nepohcs = 3\n'
+        'defence = { name = "adversarial", epss = 1 }\n[[attacks]]\nname = "fgms"\neps = [nan]\n'
+    )
+    done = run("study", "bad.toml", cwd=tmp_path)
+    assert done.returncode == 2
+    for key in ("dataset", "sedes", "answer_eps", "recipes.plain.epohcs", "epss", "fgms", "eps[0]"):
+        assert any(key in line and "bad.toml" in line for line in done.stderr.splitlines()), key
+
+
+def test_list_names_every_member_and_show_explains_it(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for folder in cli.FOLDERS:
+        for name in catalog.names(folder):
+            cli.list_(folder)
+            assert name in capsys.readouterr().out
+            cli.show(name)
+            assert name in capsys.readouterr().out
+    cli.show("pgd")
+    assert "step_size = None" in capsys.readouterr().out
+    cli.show("strided")
+    assert "166,406 parameters" in capsys.readouterr().out
+
+
+def test_a_study_prints_a_table_the_answer_and_the_files(small_run: Path) -> None:
+    screen = (small_run.parent / "screen.txt").read_text()
+    assert "Noise, #strong" in screen
+    assert "At eps 0.1" in screen
+    for ending in ("pdf", "html", "json"):
+        assert f"results.{ending}" in screen
+
+
+def test_no_progress_where_there_is_no_terminal(small_run: Path) -> None:
+    assert (small_run.parent / "errors.txt").read_text() == ""
+
+
+def test_a_finished_study_is_not_done_again(small_run: Path) -> None:
+    def seen() -> tuple[list[tuple[object, ...]], dict[str, object]]:
+        rows = sqlite3.connect(small_run / "ledger.sqlite").execute("SELECT * FROM jobs").fetchall()
+        results = json.loads((small_run / "report" / "results.json").read_bytes())
+        return rows, {k: v for k, v in results.items() if k != "environment"}
+
+    before = seen()
+    done = run("study", "small.toml", "--out", "run", cwd=small_run.parent)
+    assert done.returncode == 0, done.stderr
+    assert seen() == before
+
+
+def test_another_study_in_an_old_folder_is_refused_with_the_keys(small_run: Path) -> None:
+    done = run("study", "small.toml", "--out", "run", "--seeds", "3", cwd=small_run.parent)
+    assert done.returncode == 2
+    assert "seeds: 2 there, 3 now" in done.stderr
+
+
+def test_report_makes_the_files_again(small_run: Path) -> None:
+    path = small_run / "report" / "results.json"
+    before = path.read_bytes()
+    path.unlink()
+    assert run("report", str(small_run), cwd=small_run.parent).returncode == 0
+    assert path.read_bytes() == before
+
+
+def test_ctrl_c_says_how_to_go_on(tmp_path: Path, small_run: Path) -> None:
+    (tmp_path / "small.toml").write_bytes((small_run.parent / "small.toml").read_bytes())
+    process = subprocess.Popen(
+        [*COMMAND, "study", "small.toml", "--out", "run"], cwd=tmp_path, stderr=subprocess.PIPE
+    )
+    while not (tmp_path / "run" / "ledger.sqlite").exists() and process.poll() is None:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert b"the same command goes on from there" in errors
+    assert b"Traceback" not in errors
+
+
+def test_a_fallback_is_told_on_the_screen_and_in_the_title(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("UNFOOLED_DATA", raising=False)
+    (tmp_path / "fallback.toml").write_text(
+        'dataset = "digits"\nseeds = 1\nanswer_eps = 0.1\nplan = { epochs = 1 }\n'
+        '[recipes.plain]\n[[attacks]]\nname = "fgsm"\neps = [0.1]\nimages = 20\n'
+    )
+    cli.study("mnist", fallback="fallback.toml", workers=1)
+    screen = capsys.readouterr()
+    assert "running the study 'fallback.toml' instead" in screen.err
+    pages = (tmp_path / "runs" / "fallback-digits" / "report" / "results.html").read_text()
+    assert "MNIST could not be had" in pages

@@ -1,0 +1,37 @@
+"""What the pages say agrees with the results."""
+
+from collections.abc import Iterator
+
+from unfooled.answer import percent
+from unfooled.page import Table, page, summary
+from unfooled.report import Report
+
+
+def tables(report: Report) -> Iterator[Table]:
+    whole = page(report)
+    yield whole.steps
+    for section in whole.sections:
+        yield from section.tables
+
+
+def test_every_row_has_as_many_cells_as_its_head(small_report: Report) -> None:
+    for table in tables(small_report):
+        assert table.rows
+        assert {len(row) for row in table.rows} == {len(table.head)}
+    head, rows = summary(small_report)
+    assert {len(row) for row in rows} == {len(head)}
+
+
+def test_the_four_steps_show_the_clean_accuracies(small_report: Report) -> None:
+    steps = page(small_report).steps
+    assert [row[0][:2] for row in steps.rows if row[0]] == ["1.", "2.", "3.", "4."]
+    for place, recipe in ((0, 0), (4, 1)):
+        clean = small_report.results.recipes[recipe].clean
+        assert steps.rows[place][2] == percent(clean.value, 2)
+
+
+def test_the_first_page_says_what_it_does_not_show(small_report: Report) -> None:
+    whole = page(small_report)
+    assert "upper bound" in whole.limits
+    assert whole.title == small_report.study.question
+    assert whole.sentence == small_report.answer.sentence
