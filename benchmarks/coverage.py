@@ -154,7 +154,9 @@ def intervals(tables: Tables, limits: tuple[int, int]) -> dict[str, tuple[Array,
     def quantile(freedom: Array | int) -> Array:
         return np.asarray(special.stdtrit(freedom, 0.5 + statistics.LEVEL / 2))
 
-    mover = seed_part * quantile(seeds - 1) ** 2 + image_part * quantile(images - 1) ** 2
+    least = ms_rest / (seeds * images) * special.ndtri(0.5 + statistics.LEVEL / 2) ** 2
+    through_seeds = np.maximum(seed_part * quantile(seeds - 1) ** 2, least)
+    mover = through_seeds + image_part * quantile(images - 1) ** 2
     variance = seed_part + image_part
     squares = seed_part**2 / (seeds - 1) + image_part**2 / (images - 1)
     freedom = np.divide(variance**2, squares, where=squares > 0, out=np.ones_like(squares))

@@ -8,19 +8,25 @@ in turn, in CPU seconds of one thread: an image trained on once, with each set o
 with its share of the validation after each epoch; and an image attacked at one eps. Multiplied by
 the study's amounts they give its time both ways. What tutorials do not have is left out of both:
 PGD, the noise baseline, and the extra passes of adversarial training.
+
+The same units in wall time, as a user waits for them: the tutorial's with torch's own choice of
+threads, ours as the whole study did them, one job on each core.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import re
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 import tutorial
@@ -32,6 +38,7 @@ from unfooled import attack, config, dataset, evaluation, training
 from unfooled.dataset import Dataset
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
+from unfooled.run import cores
 from unfooled.study import Study
 from unfooled.threat import Threat
 
@@ -39,6 +46,8 @@ ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
 _PAUSE = 0.2  # seconds between two samples of the memory
 
+Changes = tuple[tuple[str, Mapping[str, Any]], ...]
+Clock = Callable[[], float]
 Way = Callable[[], int]  # does some work and says how many units it was
 
 
@@ -50,6 +59,7 @@ class Unit:
     amount: int
     tutorial: float
     ours: float
+    transforms: Changes | None = None
 
     @property
     def row(self) -> list[str]:
@@ -64,20 +74,30 @@ class Unit:
         ]
 
 
-def whole(name: str, data_folder: Path | None) -> str:
-    """What the whole study took, in a sentence."""
-    with tempfile.TemporaryDirectory() as out:
-        command = [str(Path(sys.executable).with_name("unfooled")), "study", name, "--out", out]
+def whole(name: str, data_folder: Path | None, out: Path | None) -> tuple[str, dict[str, float]]:
+    """What the whole study took, in a sentence, and the seconds of each of its jobs."""
+    with contextlib.ExitStack() as stack:
+        out = out or Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        command = [
+            str(Path(sys.executable).with_name("unfooled")),
+            "study",
+            name,
+            "--out",
+            str(out),
+        ]
         command += ["--data", str(data_folder)] if data_folder else []
         own = time.process_time()
         seconds, peak = watched(command)
         own = (time.process_time() - own) / seconds
+        with contextlib.closing(sqlite3.connect(out / "ledger.sqlite")) as ledger:
+            jobs = dict(ledger.execute("SELECT name, seconds FROM jobs"))
     shown = f"{peak / 2**30:.2f} GiB" if peak else "not measured (only on Linux)"
-    return (
+    told = (
         f"The whole study `{name}`: {seconds / 60:.1f} minutes; peak of the summed memory of its "
         f"processes (PSS, sampled every {_PAUSE:g} s): {shown}. The sampling is in the time: it "
         f"took {100 * own:.0f} % of a core."
     )
+    return told, jobs
 
 
 def watched(command: list[str]) -> tuple[float, int]:
@@ -120,14 +140,37 @@ def memory(process: int) -> int:
     return 1024 * int(found[1]) if found else 0
 
 
-def medians(first: Way, second: Way, repeats: int) -> tuple[float, float]:
-    """Median CPU seconds a unit of two ways that take turns."""
+def waited(study: Study, jobs: dict[str, float], unit: Unit) -> float:
+    """Wall seconds a unit in the whole study, with a job on every core."""
+    if unit.transforms is None:
+        place = next(p for p, sweep in enumerate(study.sweeps) if sweep.attack == "fgsm")
+        names = [
+            study.job_name("attack", recipe, seed, place)
+            for recipe in range(len(study.recipes))
+            for seed in range(study.seeds)
+        ]
+        share = 1.0
+    else:
+        # Adversarial training makes extra passes; its jobs say nothing about a plain one.
+        plain = [
+            place
+            for place, recipe in enumerate(study.recipes)
+            if recipe.transforms == unit.transforms and "adversarial" not in recipe.defence
+        ]
+        names = [study.job_name("train", p, seed) for p in plain for seed in range(study.seeds)]
+        same = [r.plan.epochs for r in study.recipes if r.transforms == unit.transforms]
+        share = sum(study.recipes[p].plan.epochs for p in plain) / sum(same)
+    return sum(jobs[name] for name in names) / (unit.amount * share) / cores()
+
+
+def medians(first: Way, second: Way, repeats: int, clock: Clock) -> tuple[float, float]:
+    """Median seconds a unit of two ways that take turns."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(repeats):
         for way, times in zip((first, second), seconds, strict=True):
-            start = time.process_time()
+            start = clock()
             units = way()
-            times.append((time.process_time() - start) / units)
+            times.append((clock() - start) / units)
     return statistics.median(seconds[0]), statistics.median(seconds[1])
 
 
@@ -183,7 +226,7 @@ def validated(data: Dataset, images: int) -> int:
 
 
 def fgsm_both(
-    root: Path, data: Dataset, eps: tuple[float, ...], images: int, repeats: int
+    root: Path, data: Dataset, eps: tuple[float, ...], images: int, repeats: int, clock: Clock
 ) -> tuple[float, float, str]:
     """Seconds an image and eps both ways, and the accuracies that both find on the same images."""
     plan = Plan(epochs=1)
@@ -211,7 +254,7 @@ def fgsm_both(
         evaluated(ours)
         return len(ours) * len(eps)
 
-    seconds = medians(theirs, mine, repeats)
+    seconds = medians(theirs, mine, repeats, clock)
     facts = evaluated(few)
     stands = (facts.correct & (facts.read_as == facts.labels)).mean(axis=1)
     largest = max(eps)
@@ -223,7 +266,12 @@ def fgsm_both(
 
 
 def units(
-    study: Study, data: Dataset, root: Path, images: int, repeats: int
+    study: Study,
+    data: Dataset,
+    root: Path,
+    images: int,
+    repeats: int,
+    clock: Clock = time.process_time,
 ) -> tuple[list[Unit], str]:
     """Every piece of work, measured both ways."""
     found = []
@@ -235,12 +283,12 @@ def units(
         epochs = sum(one.plan.epochs for one in study.recipes if one.transforms == changes)
         name = f"train on an image, {', '.join(name for name, _ in changes) or 'as it is'}"
         amount = study.seeds * len(data.train) * epochs
-        found.append(Unit(name, amount, *medians(theirs, mine, repeats)))
+        found.append(Unit(name, amount, *medians(theirs, mine, repeats, clock), changes))
     sweep = next(sweep for sweep in study.sweeps if sweep.attack == "fgsm")
-    *seconds, agreement = fgsm_both(root, data, sweep.eps, images, repeats)
+    theirs_took, ours_took, agreement = fgsm_both(root, data, sweep.eps, images, repeats, clock)
     attacked = min(sweep.images or len(data.test), len(data.test))
     amount = len(study.recipes) * study.seeds * attacked * len(sweep.eps)
-    found.append(Unit("FGSM on an image at one eps", amount, *seconds))
+    found.append(Unit("FGSM on an image at one eps", amount, theirs_took, ours_took))
     return found, agreement
 
 
@@ -259,6 +307,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the MNIST files, or UNFOOLED_DATA")
     parser.add_argument("--study", default="mnist", help="a name in studies/, on MNIST")
+    parser.add_argument("--out", type=Path, help="keep the study's run in this new folder")
     parser.add_argument("--images", type=int, default=6400, help="of a slice; a tenth for FGSM")
     parser.add_argument("--repeats", type=int, default=5, help="alternations")
     parser.add_argument("--units-only", action="store_true", help="do not run the whole study")
@@ -267,12 +316,16 @@ def main() -> None:
     torch.set_num_threads(1)
     study = config.read(ROOT / "studies" / f"{given.study}.toml")
     data = dataset.find(study.dataset, folder=given.data)
-    lines = []
+    lines, jobs = [], dict[str, float]()
     if not given.units_only:
-        lines.append(whole(given.study, given.data) + "\n")
+        told, jobs = whole(given.study, given.data, given.out)
+        lines.append(told + "\n")
     with tutorial.unpacked(Path(data.source)) as root:
         units(study, data, root, 256, 1)  # imports and first calls are not measured
         found, agreement = units(study, data, root, given.images, given.repeats)
+        if jobs:
+            torch.set_num_threads(cores())
+            walls, _ = units(study, data, root, given.images, given.repeats, time.perf_counter)
     lines.append(
         "The same steps as a tutorial writes them, in CPU time of one thread for a unit of work: "
         f"medians of {given.repeats} alternations over slices of {given.images:,} images "
@@ -280,6 +333,13 @@ def main() -> None:
         "baseline, the extra passes of adversarial training.\n"
     )
     lines += [together(found), "", agreement]
+    if jobs:
+        lines.append(
+            f"\nThe same in wall time on {cores()} cores: the tutorial with {cores()} threads, "
+            "ours as the whole study above did it, a job on each core.\n"
+        )
+        ours = [dataclasses.replace(unit, ours=waited(study, jobs, unit)) for unit in walls]
+        lines.append(together(ours))
     basis = f"n = {given.repeats} alternations"
     publish("study", "The default study", basis, "\n".join(lines), write=given.write)
 

@@ -1,8 +1,11 @@
 """What every test can ask for."""
 
+import multiprocessing
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import jaxtyping
@@ -115,3 +118,12 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_report(small_run: Path) -> Report:
     """What is known about that run."""
     return gather(small_run)
+
+
+@pytest.fixture
+def processes(monkeypatch: pytest.MonkeyPatch) -> ForkServerContext:
+    """Processes that start in no time, to be killed: their server imports everything once."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent), prepend=os.pathsep)
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["toys", "torchvision.transforms.v2"])
+    return context

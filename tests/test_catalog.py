@@ -72,7 +72,7 @@ def test_what_is_wrong_with_a_users_own_is_said(
 
 
 def test_a_module_that_does_not_exist_is_an_unknown_name() -> None:
-    with pytest.raises(UnknownName, match="cannot import 'no.such.place'"):
+    with pytest.raises(UnknownName, match=r"cannot import 'no\.such\.place'"):
         catalog.function("attacks", "no.such.place:f")
 
 

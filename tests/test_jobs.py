@@ -145,7 +145,9 @@ def done(worker: Worker) -> dict[str, bytes]:
     names: dict[str, bytes] = {}
     for job in jobs.jobs(worker.study, worker.data, "cpu"):
         weights = files[job.needs.key] if job.needs else None
-        files[job.key] = names[job.name(worker.study)] = worker.perform(job, weights, lambda _: None)
+        files[job.key] = names[job.name(worker.study)] = worker.perform(
+            job, weights, lambda _: None
+        )
     return names
 
 

@@ -80,8 +80,10 @@ def test_a_number_is_never_negative() -> None:
 def test_torch_state_is_set_by_purpose_and_image_and_put_back() -> None:
     before = torch.get_rng_state()
     with pytest.raises(ZeroDivisionError), Draws(0).torch_state():
-        first = torch.rand(3)
         raise ZeroDivisionError
+    assert torch.equal(torch.get_rng_state(), before)
+    with Draws(0).torch_state():
+        first = torch.rand(3)
     assert torch.equal(torch.get_rng_state(), before)
     with Draws(0).torch_state():
         assert torch.equal(torch.rand(3), first)

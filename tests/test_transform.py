@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import stats
-from torchvision.transforms import InterpolationMode
-from torchvision.transforms import v2
+from torchvision.transforms import InterpolationMode, v2
 from torchvision.transforms.v2 import functional as tv
 
 from unfooled import transform

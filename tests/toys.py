@@ -217,12 +217,16 @@ def serial(
             yield Done(one, content, time.perf_counter() - start)
 
 
-def run_serially(study: Study, folder: Path, ready: Connection) -> None:
+def run_serially(study: Study, folder: Path, begun: Connection) -> None:
     """A whole run in this process; to be killed."""
     torch.set_num_threads(1)
     run.local = serial
-    ready.send("go")
-    run.run(study, folder, device="cpu", workers=1)
+
+    def tell(step: run.Step) -> None:
+        if step.event is None:
+            begun.send("the first job begins")
+
+    run.run(study, folder, device="cpu", workers=1, on_step=tell)
 
 
 def run_in_workers(study: Study, folder: Path) -> None:

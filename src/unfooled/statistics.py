@@ -8,9 +8,10 @@ variance of the overall mean in two,
     through the seeds   MS_seed / (seeds * images)              with seeds - 1 degrees of freedom
     through the images  (MS_image - MS_rest) / (seeds * images) with images - 1,
 
-and the interval's half-length is the root of the summed squares of each part's own: its standard
-error times its own quantile of t (MOVER: Zou and Donner 2008, Statistics in Medicine 27:1693). One
-t with Satterthwaite's degrees of freedom for the sum is too short with 3 seeds: it guesses the
+The interval's half-length is the root of the summed squares of each part's own: its standard error
+times its own quantile of t (MOVER: Zou and Donner 2008, Statistics in Medicine 27:1693). The first
+part is not let fall below what MS_rest with its many degrees of freedom gives: seeds may tie.
+One t with Satterthwaite's degrees of freedom for the sum is too short with 3 seeds: it guesses the
 degrees of freedom from the same few seeds. `benchmarks/coverage.py` measures both.
 """
 
@@ -134,6 +135,7 @@ class _Mean:
 
     value: float
     by_seeds: float  # variance through the seeds and what is left over
+    by_rest: float  # variance through what is left over alone
     by_images: float  # variance through the images
     seeds: int
     images: int
@@ -143,7 +145,11 @@ class _Mean:
         one_sided = (1 + level) / 2
         squares = self.by_images * float(stats.t.ppf(one_sided, self.images - 1)) ** 2
         if self.seeds > 1:
-            squares += self.by_seeds * float(stats.t.ppf(one_sided, self.seeds - 1)) ** 2
+            # Seeds that tie by luck must not make the interval shorter than the rest alone would.
+            squares += max(
+                self.by_seeds * float(stats.t.ppf(one_sided, self.seeds - 1)) ** 2,
+                self.by_rest * float(stats.norm.ppf(one_sided)) ** 2,
+            )
         return math.sqrt(squares)
 
     def p(self) -> float:
@@ -161,8 +167,9 @@ def _crossed(table: Float[ndarray, "s n"]) -> _Mean:
     by_seed, by_image = table.mean(axis=1), table.mean(axis=0)
     ms_image = seeds * float(((by_image - mean) ** 2).sum()) / (images - 1)
     if seeds == 1:
-        return _Mean(mean, 0.0, ms_image / cells, seeds, images)
+        return _Mean(mean, 0.0, 0.0, ms_image / cells, seeds, images)
     ms_seed = images * float(((by_seed - mean) ** 2).sum()) / (seeds - 1)
     rest = table - by_seed[:, None] - by_image[None, :] + mean
     ms_rest = float((rest**2).sum()) / ((seeds - 1) * (images - 1))
-    return _Mean(mean, ms_seed / cells, max(0.0, ms_image - ms_rest) / cells, seeds, images)
+    by_images = max(0.0, ms_image - ms_rest) / cells
+    return _Mean(mean, ms_seed / cells, ms_rest / cells, by_images, seeds, images)

@@ -166,3 +166,7 @@ def _explained(folder: Path) -> Iterator[None]:
             ) from error
         reason = getattr(error, "strerror", None) or error
         raise RunRefused(f"cannot write to {folder}: {reason}; choose another by --out") from error
+    except sqlite3.DatabaseError as error:
+        raise RunRefused(
+            f"the ledger in {folder} is damaged: {error}; choose another folder by --out"
+        ) from error

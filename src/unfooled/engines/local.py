@@ -26,54 +26,61 @@ def local(
     A worker that dies takes its job with it, which then counts as failed; a new worker takes its
     place.
     """
-    context = multiprocessing.get_context("spawn")
-    waiting = list(jobs)
+    waiting, unfinished = list(jobs), {job.key for job in jobs}
     pool: dict[Connection, BaseProcess] = {}
     busy: dict[Connection, Job] = {}
-
-    def start() -> Connection:
-        ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, perform), daemon=True)
-        process.start()
-        theirs.close()
-        pool[ours] = process
-        return ours
-
     try:
-        unstarted = {job.key for job in jobs}
         while waiting or busy:
-            ready = [job for job in waiting if not job.needs or job.needs.key not in unstarted]
+            ready = [job for job in waiting if not job.needs or job.needs.key not in unfinished]
             idle = [pipe for pipe in pool if pipe not in busy]
             while ready and (idle or len(pool) < workers):
-                job, pipe = ready.pop(0), idle.pop() if idle else start()
+                pipe = idle.pop() if idle else _started(pool, perform)
+                job = busy[pipe] = ready.pop(0)
                 waiting.remove(job)
-                busy[pipe] = job
                 with contextlib.suppress(OSError):  # a dead worker is heard of below
                     pipe.send((job, weights_of(job)))
-            for pipe in [pipe for pipe in busy if pipe in wait(list(busy))]:
+            heard = wait(list(busy))
+            for pipe in [pipe for pipe in busy if pipe in heard]:
                 event = _heard(pipe, busy[pipe])
-                if not isinstance(event, Progress):
-                    job = busy.pop(pipe)
-                    if pipe.closed:
-                        process = pool.pop(pipe)
-                        process.kill()
-                        process.join()
-                    if isinstance(event, Done):
-                        unstarted.discard(job.key)
-                    else:
-                        waiting = [other for other in waiting if other.needs != job]
                 yield event
+                if isinstance(event, Progress):
+                    continue
+                job = busy.pop(pipe)
+                if pipe.closed:
+                    _ended(pool.pop(pipe))
+                if isinstance(event, Done):
+                    unfinished.discard(job.key)
+                    continue
+                for other in [other for other in waiting if other.needs == job]:
+                    waiting.remove(other)
+                    yield Failed(other, "the training that it needs failed")
     finally:
         for process in pool.values():
-            process.terminate()
-        for process in pool.values():
-            process.join()
+            _ended(process)
+
+
+def _started(pool: dict[Connection, BaseProcess], perform: Perform) -> Connection:
+    """A new worker's pipe; the worker joins the pool."""
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=_serve, args=(theirs, perform), daemon=True)
+    process.start()
+    theirs.close()
+    pool[ours] = process
+    return ours
+
+
+def _ended(process: BaseProcess) -> None:
+    process.kill()  # it holds no file, so there is nothing to put in order
+    process.join()
 
 
 def _heard(pipe: Connection, job: Job) -> Event:
+    """What a worker says; a broken pipe is closed, though its process may not have ended yet."""
     try:
         kind, value, seconds = pipe.recv()
     except (EOFError, OSError):
+        pipe.close()
         return Failed(job, "its worker process died; it may have run out of memory")
     if kind == "progress":
         return Progress(job, value)

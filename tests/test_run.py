@@ -1,0 +1,198 @@
+import json
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toys
+
+from unfooled import report, run, store
+from unfooled.engine import Done, Failed
+from unfooled.errors import (
+    DataMissing,
+    InvalidModel,
+    InvalidOption,
+    InvalidTransform,
+    RunRefused,
+    UnknownName,
+)
+from unfooled.recipe import Plan
+from unfooled.run import Step
+
+JOBS = 14  # 2 recipes x 2 seeds x (training + 2 attacks) + 2 x pictures
+
+
+@pytest.fixture
+def _serially(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "local", toys.serial)
+
+
+def told(folder: Path) -> str:
+    """All numbers of a run."""
+    return json.dumps(asdict(report.gather(folder).results))
+
+
+def steps_of(folder: Path, **changes: Any) -> list[Step]:
+    steps: list[Step] = []
+    run.run(toys.study(), folder, device="cpu", workers=1, on_step=steps.append, **changes)
+    return steps
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_run_does_every_job_and_keeps_it(tmp_path: Path) -> None:
+    steps = steps_of(tmp_path, source="# as written\n", note="only a test")
+    assert steps[0] == Step(None, 0.0, 0, JOBS)
+    assert [step.finished for step in steps] == list(range(JOBS + 1))
+    assert all(isinstance(step.event, Done) for step in steps[1:])
+    shares = [step.share for step in steps]
+    assert shares == sorted(shares)
+    assert shares[-1] == pytest.approx(1)
+    assert (tmp_path / "study.toml").read_text() == "# as written\n"
+    environment = json.loads((tmp_path / "environment.json").read_text())
+    assert environment["note"] == "only a test"
+    assert environment["data"]["images"] == [240, 60, 90]
+    assert environment["data"]["sha256"] == toys.striped().sha256
+    assert len(list((tmp_path / "models").iterdir())) == 4
+    assert len(list((tmp_path / "facts").iterdir())) == 10
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_run_again_does_nothing_again(tmp_path: Path) -> None:
+    steps_of(tmp_path)
+    before = told(tmp_path)
+    assert steps_of(tmp_path) == [Step(None, 1.0, JOBS, JOBS)]
+    assert told(tmp_path) == before
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_job_whose_file_was_lost_or_damaged_is_done_again_and_no_other(tmp_path: Path) -> None:
+    steps_of(tmp_path)
+    before = told(tmp_path)
+    (tmp_path / "models" / "plain-1.safetensors").unlink()
+    (tmp_path / "facts" / "flips-0-0-fgsm-Linf.npz").write_bytes(b"damaged")
+    steps = steps_of(tmp_path)
+    again = {step.event.job.name(toys.study()) for step in steps if step.event}
+    assert again == {"plain-1", "flips-0-0-fgsm-Linf"}
+    assert told(tmp_path) == before
+
+
+def test_worker_processes_give_the_same_numbers_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run.run(toys.study(), tmp_path / "workers", device="cpu", workers=2) == []
+    monkeypatch.setattr(run, "local", toys.serial)
+    assert run.run(toys.study(), tmp_path / "serial", device="cpu") == []
+    assert told(tmp_path / "workers") == told(tmp_path / "serial")
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_training_that_fails_is_a_hole_and_the_others_go_on(tmp_path: Path) -> None:
+    plain, flips = toys.study().recipes
+    wild = replace(flips, plan=Plan(epochs=1, batch_size=8, learning_rate=1e30))
+    study = toys.study(recipes=(plain, wild))
+    failed = run.run(study, tmp_path, device="cpu")
+    assert {event.job.name(study) for event in failed} == {"flips-0", "flips-1"}
+    assert all(isinstance(event, Failed) and "loss became" in event.message for event in failed)
+    found = report.gather(tmp_path)
+    assert [recipe.name for recipe in found.results.recipes] == ["plain"]
+    assert found.results.missing == ("flips-0", "flips-1")
+    assert found.answer.short == "Not shown."
+
+
+@pytest.mark.usefixtures("_serially")
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"dataset": "no/such.py:data"}, UnknownName),
+        ({"dataset": "mnist"}, DataMissing),
+        ({"model": "toys:net"}, InvalidModel),
+        ({"model": "no/such.py:model"}, UnknownName),
+        (
+            {"recipes": (replace(toys.study().recipes[0], transforms=(("toys:too_bright", {}),)),)},
+            InvalidTransform,
+        ),
+    ],
+)
+def test_what_cannot_work_is_found_out_before_any_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], error: type[Exception]
+) -> None:
+    monkeypatch.delenv("UNFOOLED_DATA", raising=False)
+    monkeypatch.setattr(run, "local", lambda *_, **__: pytest.fail("the training began"))
+    with pytest.raises(error):
+        run.run(toys.study(**changes), tmp_path, device="cpu")
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_folder_that_cannot_be_written_is_found_out_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "run").write_bytes(b"in the way")
+    monkeypatch.setattr(run.dataset, "find", lambda *_, **__: pytest.fail("the data were read"))
+    with pytest.raises(RunRefused, match="cannot write"):
+        run.run(toys.study(), tmp_path / "run", device="cpu")
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_changed_study_in_an_old_folder_is_refused(tmp_path: Path) -> None:
+    steps_of(tmp_path)
+    with pytest.raises(RunRefused, match=r"seeds: 2 there, 3 now"):
+        run.run(toys.study(seeds=3), tmp_path, device="cpu")
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
+    with (
+        store.opened(tmp_path, toys.study().plain()),
+        pytest.raises(RunRefused, match="another run is at work"),
+    ):
+        steps_of(tmp_path)
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_disk_that_fills_up_stops_the_run_which_goes_on_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, calls = store.write, []
+
+    def write(path: Path, content: bytes) -> None:
+        calls.append(path)
+        if path.suffix in (".npz", ".safetensors") and len(calls) > 8:
+            raise RunRefused("the disk is full")
+        real(path, content)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "write", write)
+        with pytest.raises(RunRefused, match="full"):
+            steps_of(tmp_path)
+    steps = steps_of(tmp_path)
+    assert 0 < steps[0].finished < JOBS
+    assert steps[-1].finished == JOBS
+
+
+@pytest.mark.parametrize("device", ["tpu", "CPU", ""])
+def test_a_device_that_does_not_exist_is_refused(tmp_path: Path, device: str) -> None:
+    with pytest.raises(InvalidOption, match="auto, cpu or cuda"):
+        run.run(toys.study(), tmp_path / "run", device=device)
+    assert not (tmp_path / "run").exists()
+
+
+def test_cuda_is_refused_where_there_is_none_and_auto_takes_what_is_there(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert run.chosen("auto") == "cpu"
+    with pytest.raises(InvalidOption, match="no CUDA device"):
+        run.chosen("cuda")
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    assert run.chosen("auto") == run.chosen("cuda") == "cuda"
+    assert run.chosen("cpu") == "cpu"
+
+
+@pytest.mark.parametrize("workers", [0, -1])
+def test_a_run_needs_a_worker(tmp_path: Path, workers: int) -> None:
+    with pytest.raises(InvalidOption, match="at least 1"):
+        run.run(toys.study(), tmp_path / "run", workers=workers)
+
+
+def test_there_is_at_least_one_core() -> None:
+    assert run.cores() >= 1
