@@ -1,7 +1,7 @@
 """The whole default study, its time and its memory, and the same steps as a tutorial writes them.
 
 The study runs through the public command. Its memory is the summed PSS (shared pages counted once)
-of all its processes, sampled every 0.2 s, on Linux only.
+of all its processes, sampled every second, on Linux only.
 
 The tutorial's steps (`tutorial.py`) would take too long as a whole, so both are measured on slices,
 in turn, in CPU seconds of one thread: an image trained on once, with each set of transformations,
@@ -44,7 +44,7 @@ from unfooled.threat import Threat
 
 ROOT = Path(__file__).parent.parent
 CPU = torch.device("cpu")
-_PAUSE = 0.2  # seconds between two samples of the memory
+_PAUSE = 1.0  # seconds between two samples of the memory
 
 Changes = tuple[tuple[str, Mapping[str, Any]], ...]
 Clock = Callable[[], float]
@@ -94,7 +94,7 @@ def whole(name: str, data_folder: Path | None, out: Path | None) -> tuple[str, d
     shown = f"{peak / 2**30:.2f} GiB" if peak else "not measured (only on Linux)"
     told = (
         f"The whole study `{name}`: {seconds / 60:.1f} minutes; peak of the summed memory of its "
-        f"processes (PSS, sampled every {_PAUSE:g} s): {shown}. The sampling is in the time: it "
+        f"processes (PSS, sampled every second): {shown}. The sampling is in the time: it "
         f"took {100 * own:.0f} % of a core."
     )
     return told, jobs
