@@ -165,5 +165,5 @@ def test_a_fallback_is_told_on_the_screen_and_in_the_title(
     cli.study("mnist", fallback="fallback.toml", workers=1)
     screen = capsys.readouterr()
     assert "running the study 'fallback.toml' instead" in screen.err
-    pages = (tmp_path / "runs" / "fallback-digits" / "report" / "results.html").read_text()
+    pages = (tmp_path / "runs" / "fallback" / "report" / "results.html").read_text()
     assert "MNIST could not be had" in pages

@@ -102,11 +102,11 @@ def test_seeds_and_dataset_from_outside_take_the_place_of_the_files(tmp_path: Pa
     ("file", "name"),
     [
         ("digits.toml", "digits"),
-        ("My Study.toml", "my-study-digits"),
-        ("ä.toml", "study-digits"),
+        ("My Study.toml", "my-study"),
+        ("ä.toml", "study"),
     ],
 )
-def test_a_study_is_called_after_its_file_and_its_data(
+def test_a_study_is_called_after_its_file(
     tmp_path: Path, file: str, name: str
 ) -> None:
     assert config.read(written(tmp_path, GOOD, file)).name == name
@@ -116,6 +116,7 @@ def test_a_study_is_called_after_its_file_and_its_data(
 def test_every_study_that_comes_with_the_package_can_be_read(path: Path) -> None:
     study = config.read(path)
     assert study.seeds >= 5
+    assert study.name == path.stem
     assert {recipe.control for recipe in study.recipes} == {"", "positive", "sham"}
 
 

@@ -32,7 +32,7 @@ from unfooled.shapes import Images, Labels, Logits
 from unfooled.threat import Threat
 
 GIVEN = ("draws", "targets")  # keyword parameters of every attack that are no options
-_BATCH = 250  # images; measured in benchmarks/attacks.py
+_BATCH = 250  # images; their activations stay in a core's cache
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,8 @@ class Attack:
         """The attacked images for each of several threats of one norm, eps ascending.
 
         An image that is fooled at a small eps is kept as it is for the larger ones: it lies inside
-        them too, and an image that has been fooled needs no further work.
+        them too, and an image that has been fooled needs no further work. An attack with a `sweep`
+        of its own may do otherwise; the judge counts the image as fooled either way.
 
         Raises:
             InvalidInput: images or labels that are not what `shapes.py` says, a target that is the

@@ -153,19 +153,25 @@ def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) ->
         raise InvalidStudy(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InvalidStudy(f"{path} is not TOML: {error}") from error
+    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "study"
+    if dataset not in (None, given.get("dataset")):
+        name = re.sub(r"[^a-z0-9_-]+", "-", f"{name}-{dataset}".lower())
     given |= {k: v for k, v in (("seeds", seeds), ("dataset", dataset)) if v is not None}
     try:
         file = _File.model_validate(given)
     except ValidationError as errors:
         lines = [_line(error) for error in errors.errors()]
         raise InvalidStudy("\n".join(f"{path}: {line}" for line in lines)) from errors
-    return _study(path, file)
+    study = _study(name, file)
+    wrong = list(_refused(study))
+    if wrong:
+        raise InvalidStudy("\n".join(f"{path}: {line}" for line in wrong))
+    return study
 
 
-def _study(path: Path, file: _File) -> Study:
-    name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "study"
-    study = Study(
-        name=name if file.dataset == name else f"{name}-{file.dataset}",
+def _study(name: str, file: _File) -> Study:
+    return Study(
+        name=name,
         question=file.question,
         dataset=file.dataset,
         model=file.model,
@@ -177,10 +183,6 @@ def _study(path: Path, file: _File) -> Study:
             Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images) for a in file.attacks
         ),
     )
-    wrong = list(_refused(study))
-    if wrong:
-        raise InvalidStudy("\n".join(f"{path}: {line}" for line in wrong))
-    return study
 
 
 def _recipe(name: str, file: _Recipe, plan: _Plan) -> Recipe:

@@ -1,5 +1,6 @@
 """A run: the jobs of a study done, kept and counted, whatever was done before."""
 
+import contextlib
 import importlib.metadata
 import json
 import os
@@ -99,21 +100,22 @@ def _done(
         left,
         worker.perform,
         lambda job: ledger.get(job.needs.key) if job.needs else None,
-        workers=min(workers, max(1, len(left))),
+        workers=workers,
     )
-    for event in events:
-        key = event.job.key
-        if isinstance(event, Done):
-            name = event.job.name(worker.study)
-            ledger.put(key, name, event.job.kind, event.content, event.seconds)
-        if isinstance(event, Done | Failed):
-            running.pop(key, None)
-            done, finished = done + event.job.cost, finished + 1
-        else:
-            running[key] = event.share * event.job.cost
-        on_step(Step(event, (done + sum(running.values())) / whole, finished, len(todo)))
-        if isinstance(event, Failed):
-            yield event
+    with contextlib.closing(events):  # an interruption ends the workers at once
+        for event in events:
+            key = event.job.key
+            if isinstance(event, Done):
+                name = event.job.name(worker.study)
+                ledger.put(key, name, event.job.kind, event.content, event.seconds)
+            if isinstance(event, Done | Failed):
+                running.pop(key, None)
+                done, finished = done + event.job.cost, finished + 1
+            else:
+                running[key] = event.share * event.job.cost
+            on_step(Step(event, (done + sum(running.values())) / whole, finished, len(todo)))
+            if isinstance(event, Failed):
+                yield event
 
 
 def chosen(device: str) -> str:

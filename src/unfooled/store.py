@@ -74,7 +74,7 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
 
     Args:
         folder: made if it does not exist.
-        plain: the study, as `Study.plain` gives it. An old folder must hold the same.
+        plain: the study, as `Study.plain` gives it. A folder with finished jobs must hold the same.
 
     Raises:
         RunRefused: the folder is busy, cannot be written, or belongs to another study.
@@ -92,10 +92,11 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
             f"another run is at work in {folder}; wait for it, or choose another folder by --out"
         ) from None
     try:
-        _same(folder, plain)
         with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
             with _explained(folder):
                 ledger.execute(_SCHEMA)
+                finished = ledger.execute("SELECT count(*) FROM jobs").fetchone()[0]
+            _same(folder, plain, finished)
             yield Store(folder, ledger)
     finally:
         lock.release()
@@ -120,9 +121,10 @@ def write(path: Path, content: bytes) -> None:
             raise
 
 
-def _same(folder: Path, plain: dict[str, Any]) -> None:
+def _same(folder: Path, plain: dict[str, Any], finished: int) -> None:
+    """Keep the study beside its jobs; one without a finished job may still be changed."""
     path = folder / "study.json"
-    if not path.exists():
+    if not path.exists() or not finished:
         write(path, (json.dumps(plain, indent=2) + "\n").encode())
         return
     try:

@@ -9,7 +9,7 @@ import contextlib
 import multiprocessing
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 
@@ -20,7 +20,7 @@ from unfooled.jobs import Job
 
 def local(
     jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, *, workers: int
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Every job, on as many processes as there are workers; see `engine.py`.
 
     A worker that dies takes its job with it, which then counts as failed; a new worker takes its
