@@ -106,9 +106,7 @@ def test_seeds_and_dataset_from_outside_take_the_place_of_the_files(tmp_path: Pa
         ("ä.toml", "study"),
     ],
 )
-def test_a_study_is_called_after_its_file(
-    tmp_path: Path, file: str, name: str
-) -> None:
+def test_a_study_is_called_after_its_file(tmp_path: Path, file: str, name: str) -> None:
     assert config.read(written(tmp_path, GOOD, file)).name == name
 
 

@@ -21,7 +21,7 @@ FLOORS = {
     "one training, one evaluation, one question": ["training", "evaluation", "study"],
     "judgement": ["statistics", "results", "answer"],
     "runs": ["config", "jobs", "engine", "engines", "store", "run"],
-    "telling": ["report", "figures", "page", "reports"],
+    "telling": ["report", "figures", "page", "reports", "publish"],
     "the front door": ["cli", "__main__", "__init__"],
 }
 HEIGHT = {file: height for height, files in enumerate(FLOORS.values()) for file in files}

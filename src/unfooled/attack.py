@@ -110,10 +110,11 @@ class Attack:
         if list(threats) != sorted(threats, key=lambda threat: threat.eps):
             raise InvalidThreat("the threats of a sweep must be given with eps ascending")
         seen = model if self.knows == "gradients" else Sealed(model)
-        ids = torch.arange(len(images), device=images.device) if draws.ids is None else draws.ids
+        every = torch.arange(len(images), device=images.device)
+        ids = every if draws.ids is None else draws.ids.to(images.device)
         parts: list[list[Images]] = []
         with frozen(model):
-            for part in torch.arange(len(images), device=images.device).split(_BATCH):
+            for part in every.split(_BATCH):
                 aims = None if targets is None else targets[part]
                 parts.append(
                     self._part(seen, images[part], labels[part], threats, draws.at(ids[part]), aims)

@@ -308,10 +308,11 @@ def _busy(what: str) -> Iterator[None]:
 
 def _published(folder: Path) -> None:
     with _busy("writing the report"):
-        from unfooled import report as reports
+        from unfooled.publish import publish
+        from unfooled.report import gather
 
-        made = reports.gather(folder)
-        paths = reports.publish(made, folder)
+        made = gather(folder)
+        paths = publish(made, folder)
     _told(made)
     for path in paths:
         out.print(f"  {path}", soft_wrap=True, markup=False)

@@ -2,7 +2,7 @@
 
 Every file in `engines/` holds a function of its own name:
 
-    def name(jobs, perform, weights_of, *, workers) -> Iterator[Event]
+    def name(jobs, perform, weights_of, *, workers) -> Generator[Event, None, None]
 
 `jobs` come in the order in which they should start. `perform` is sent to each worker once and
 called there. A job that needs another is started after that one's `Done` was taken by the caller,

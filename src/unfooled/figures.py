@@ -373,5 +373,5 @@ def _canvas(
 def _svg(canvas: "Canvas", *, tight: bool = True) -> str:
     buffer = io.StringIO()
     how = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}
-    canvas.savefig(buffer, format="svg", metadata={"Date": None}, transparent=True, **how)
+    canvas.savefig(buffer, format="svg", metadata={"Date": None}, **how)
     return buffer.getvalue()

@@ -429,7 +429,11 @@ def _machine(report: Report) -> Table:
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     train, validation, test = data["images"]
     rows = (
-        ("command", f"unfooled study {report.study.name}.toml --seeds {report.study.seeds}"),
+        (
+            "command",
+            f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
+            f"{report.study.seeds} (study.toml lies in the run's folder)",
+        ),
         ("seeds", ", ".join(map(str, range(report.study.seeds)))),
         (
             "data",

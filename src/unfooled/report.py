@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfooled import catalog, jobs, model, store
+from unfooled import jobs, model, store
 from unfooled.answer import Answer, answer
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
@@ -75,16 +75,6 @@ def gather(folder: Path) -> Report:
     network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
     layers = tuple(model.layers(network, **shape))
     return Report(study, results, answer(results), environment, pictures, layers, seconds)
-
-
-def publish(report: Report, folder: Path) -> list[Path]:
-    """Every kind of report, written into the run's folder; their paths."""
-    written = []
-    for name in catalog.names("reports"):
-        path = folder / "report" / f"results.{catalog.module('reports', name).ENDING}"
-        store.write(path, catalog.function("reports", name)(report))
-        written.append(path)
-    return written
 
 
 def _study(plain: Mapping[str, Any]) -> Study:

@@ -80,7 +80,7 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
         RunRefused: the folder is busy, cannot be written, or belongs to another study.
     """
     with _explained(folder):
-        for part in ("models", "facts", "report"):
+        for part in ("models", "facts", "report/figures"):
             (folder / part).mkdir(parents=True, exist_ok=True)
         write(folder / ".writable", b"")
         (folder / ".writable").unlink()
