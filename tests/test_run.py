@@ -7,7 +7,7 @@ import pytest
 import toys
 
 from unfooled import report, run, store
-from unfooled.engine import Done, Failed
+from unfooled.engine import Done
 from unfooled.errors import (
     DataMissing,
     InvalidModel,
@@ -91,8 +91,11 @@ def test_a_training_that_fails_is_a_hole_and_the_others_go_on(tmp_path: Path) ->
     wild = replace(flips, plan=Plan(epochs=1, batch_size=8, learning_rate=1e30))
     study = toys.study(recipes=(plain, wild))
     failed = run.run(study, tmp_path, device="cpu")
-    assert {event.job.name(study) for event in failed} == {"flips-0", "flips-1"}
-    assert all(isinstance(event, Failed) and "loss became" in event.message for event in failed)
+    why = {event.job.name(study): event.message for event in failed}
+    assert len(why) == len(failed) == JOBS // 2
+    assert "loss became" in why["flips-0"]
+    assert why["flips-0-0-fgsm-Linf"] == "the training that it needs failed"
+    assert all(name.startswith("flips") for name in why)
     found = report.gather(tmp_path)
     assert [recipe.name for recipe in found.results.recipes] == ["plain"]
     assert found.results.missing == ("flips-0", "flips-1")

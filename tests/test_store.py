@@ -80,8 +80,8 @@ def test_the_same_study_is_let_in_again_and_a_changed_one_refused_with_the_keys(
     tmp_path: Path,
 ) -> None:
     folder = tmp_path / "run"
-    with store.opened(folder, PLAIN):
-        pass
+    with store.opened(folder, PLAIN) as ledger:
+        ledger.put("first", "a", "train", b"one", 1.0)
     with store.opened(folder, json.loads(json.dumps(PLAIN))):
         pass
     other = {
@@ -101,9 +101,16 @@ def test_the_same_study_is_let_in_again_and_a_changed_one_refused_with_the_keys(
     assert json.loads((folder / "study.json").read_text()) == PLAIN
 
 
+def test_a_study_without_a_finished_job_may_be_changed(tmp_path: Path) -> None:
+    for plain in (PLAIN, {"seeds": 3}):
+        with store.opened(tmp_path, plain):
+            pass
+        assert json.loads((tmp_path / "study.json").read_text()) == plain
+
+
 def test_long_values_are_shortened(tmp_path: Path) -> None:
-    with store.opened(tmp_path, {"question": "a" * 500}):
-        pass
+    with store.opened(tmp_path, {"question": "a" * 500}) as ledger:
+        ledger.put("first", "a", "train", b"one", 1.0)
     with pytest.raises(RunRefused) as raised, store.opened(tmp_path, {"question": "b"}):
         pass
     assert len(str(raised.value)) < len(str(tmp_path)) + 250

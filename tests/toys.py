@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from unfooled import run, store
 from unfooled.dataset import Dataset, Split, assemble
 from unfooled.engine import Done, Event, Failed, Perform, WeightsOf
-from unfooled.errors import UnfooledError
+from unfooled.errors import JobFailed, UnfooledError
 from unfooled.jobs import Job
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
@@ -205,10 +205,10 @@ def serial(
     """An engine without processes, which take seconds to start."""
     failed = set()
     for one in jobs:
-        if one.needs and one.needs.key in failed:
-            continue
         start = time.perf_counter()
         try:
+            if one.needs and one.needs.key in failed:
+                raise JobFailed("the training that it needs failed")
             content = perform(one, weights_of(one), lambda share: None)
         except UnfooledError as error:
             failed.add(one.key)

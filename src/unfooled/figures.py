@@ -372,6 +372,6 @@ def _canvas(
 
 def _svg(canvas: "Canvas", *, tight: bool = True) -> str:
     buffer = io.StringIO()
-    how = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}
+    how: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}
     canvas.savefig(buffer, format="svg", metadata={"Date": None}, **how)
     return buffer.getvalue()

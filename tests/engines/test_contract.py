@@ -83,7 +83,11 @@ def test_every_job_that_can_be_done_is_done_once_in_another_process(told: list[E
 
 
 def test_a_job_that_fails_takes_only_those_with_it_that_need_it(told: list[Event]) -> None:
-    assert keys(told, Failed) == {"raises", "dies", "hangs up"}
+    assert keys(told, Failed) == {
+        *("raises", "dies", "hangs up"),
+        *("after raises", "after dies", "after hangs up"),
+    }
+    assert len([event for event in told if isinstance(event, Failed)]) == 6
 
 
 def test_a_failure_says_why(told: list[Event]) -> None:
@@ -91,6 +95,7 @@ def test_a_failure_says_why(told: list[Event]) -> None:
     assert why["raises"] == "ValueError: this job cannot be done"
     assert "died" in why["dies"]
     assert "died" in why["hangs up"]
+    assert why["after dies"] == "the training that it needs failed"
 
 
 def test_progress_is_told_before_the_end_of_a_job(told: list[Event]) -> None:
