@@ -41,7 +41,7 @@ def answer(results: Results) -> Answer:
     asked = _asked(results)
     baseline = results.recipes[0]
     eps = float(results.study["answer_eps"])
-    stands = f"{percent(_worst(baseline, eps).value)} of the attacked images"
+    stands = f"{percent(_worst(baseline, results.norm, eps).value)} of the attacked images"
     where = f"At eps {eps:g}, where {quoted(baseline)} reads {stands} correctly"
     seeds = min((one.difference.seeds for one in asked), default=0)
     images = asked[0].difference.images if asked else 0
@@ -86,8 +86,8 @@ def _asked(results: Results) -> list[Comparison]:
     return [one for one in found if one is not None]
 
 
-def _worst(recipe: RecipeResult, eps: float) -> Estimate:
-    return next(c for c in recipe.curves if c.attack == WORST and eps in c.eps).at(eps)
+def _worst(recipe: RecipeResult, norm: str, eps: float) -> Estimate:
+    return recipe.curve(WORST, norm).at(eps)
 
 
 def _clause(one: Comparison, recipe: RecipeResult) -> str:
@@ -105,15 +105,16 @@ def _clause(one: Comparison, recipe: RecipeResult) -> str:
 
 
 def _short(verdicts: Sequence[str]) -> str:
+    """Words that stand by themselves, whatever the question was."""
     kinds = set(verdicts)
     if kinds == {HELPS}:
-        return "Yes."
+        return "Harder to fool."
     if HELPS in kinds:
         return "It depends on which."
     if kinds == {HURTS}:
-        return "No, they hurt."
+        return "Easier to fool."
     if kinds and kinds <= {HURTS, NO_DIFFERENCE}:
-        return "No."
+        return "Not harder to fool."
     return "Cannot tell."
 
 
@@ -187,8 +188,8 @@ def _overfitted(results: Results) -> list[Doubt]:
 def _weak_attack(results: Results) -> list[Doubt]:
     return [
         Doubt(
-            f"{title} missed {count:,} pairs of image and network that a weaker attack of the same "
-            "size fooled; the worst case counts them as fooled.",
+            f"{title} missed {count:,} pairs of image and network that an attack of one step "
+            "fooled; the worst case counts them as fooled.",
             serious=False,
         )
         for title, count in results.weaker.items()
@@ -211,7 +212,10 @@ def _undefended_stands(results: Results) -> list[Doubt]:
     baseline = results.recipes[0]
     found = []
     for curve in baseline.curves:
-        if curve.attack == WORST and curve.eps[-1] >= 0.25 and curve.robust[-1].value > 0.2:
+        # Linf only: a grey image is 0.5 away, so half of that leaves little to read.
+        if (curve.attack, curve.norm) != (WORST, "Linf"):
+            continue
+        if curve.eps[-1] >= 0.25 and curve.robust[-1].value > 0.2:
             found.append(
                 Doubt(
                     f"The baseline still reads {percent(curve.robust[-1].value)} of the images at "

@@ -12,7 +12,7 @@ Every file in `attacks/` holds a function of its own name with this signature, a
 (source/target misclassification); without, as anything but its label (misclassification). The
 model arrives frozen and in eval mode. Keyword-only parameters after `targets` are the options.
 
-A file may also hold `sweep(model, images, labels, threats, *, draws, targets, **options)`, one
+One of ours may also hold `sweep(model, images, labels, threats, *, draws, targets, **options)`, one
 result for each threat, where that is cheaper than one call for each.
 """
 
@@ -24,11 +24,11 @@ import torch
 from torch import nn
 
 from unfooled import catalog
-from unfooled.errors import InvalidInput, InvalidThreat
+from unfooled.errors import InvalidInput, InvalidThreat, JobFailed
 from unfooled.gradients import forward, frozen, predict
 from unfooled.losses import fooled
 from unfooled.randomness import Draws
-from unfooled.shapes import Images, Labels, Logits
+from unfooled.shapes import Images, Labels, Logits, Mask
 from unfooled.threat import Threat
 
 GIVEN = ("draws", "targets")  # keyword parameters of every attack that are no options
@@ -102,9 +102,11 @@ class Attack:
         of its own may do otherwise; the judge counts the image as fooled either way.
 
         Raises:
-            InvalidInput: images or labels that are not what `shapes.py` says, a target that is the
-                label, or threats out of order.
+            InvalidInput: images or labels that are not what `shapes.py` says, or a target that is
+                the label.
+            InvalidThreat: threats out of order.
             InvalidModel: outputs or gradients that cannot be used.
+            JobFailed: the attack returned NaN, or another shape than it was given.
         """
         check_input(images, labels, targets)
         if list(threats) != sorted(threats, key=lambda threat: threat.eps):
@@ -113,7 +115,8 @@ class Attack:
         every = torch.arange(len(images), device=images.device)
         ids = every if draws.ids is None else draws.ids.to(images.device)
         parts: list[list[Images]] = []
-        with frozen(model):
+        # A user's attack may draw from torch; what it draws shall depend on the draws alone.
+        with frozen(model), draws.step("torch").torch_state():
             for part in every.split(_BATCH):
                 aims = None if targets is None else targets[part]
                 parts.append(
@@ -144,7 +147,9 @@ class Attack:
                 targets=None if targets is None else targets[keep],
                 **self.options,
             )
-            return [images.masked_scatter(_spread(keep), one) for one in found]
+            if len(found) != len(threats):
+                raise JobFailed(f"{self.name} returned {len(found)} results for {len(threats)} eps")
+            return [self._back(images, keep, one) for one in found]
         for threat in threats:
             if threat.eps > 0 and standing.any():
                 aims = None if targets is None else targets[standing]
@@ -157,12 +162,21 @@ class Attack:
                     targets=aims,
                     **self.options,
                 )
-                current = current.masked_scatter(_spread(standing), one)
-                standing = standing.masked_scatter(
-                    standing, ~fooled(predict(model, one), labels[standing], aims)
-                )
+                current = self._back(current, standing, one)
+                still = ~fooled(predict(model, current[standing]), labels[standing], aims)
+                standing = standing.masked_scatter(standing, still)
             results.append(current)
         return results
+
+    def _back(self, images: Images, kept: Mask, found: object) -> Images:
+        """The batch with the attacked images in their places."""
+        expected = (int(kept.sum()), *images.shape[1:])
+        if not isinstance(found, torch.Tensor) or found.shape != expected:
+            came = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
+            raise JobFailed(f"{self.name} returned {came} for images {list(expected)}")
+        if bool(found.isnan().any()):
+            raise JobFailed(f"{self.name} returned {int(found.isnan().sum())} NaN pixels")
+        return images.masked_scatter(_spread(kept), found.to(images.dtype))
 
 
 class Sealed(nn.Module):
@@ -195,7 +209,7 @@ def find(name: str, **options: Any) -> Attack:
         promise=getattr(home, "PROMISE", "bounded"),
         knows=getattr(home, "KNOWS", "gradients"),
         options=options,
-        sweeper=getattr(home, "sweep", None),
+        sweeper=None if ":" in name else getattr(home, "sweep", None),
     )
 
 

@@ -105,6 +105,8 @@ def unknown(name: str, known: Iterable[str]) -> str:
 
 def _kinds(annotation: Any) -> tuple[type, ...]:
     """The plain types that an annotation allows; none for those that cannot be checked this way."""
+    if annotation in (inspect.Parameter.empty, Any):
+        return ()
     union = typing.get_origin(annotation) in (types.UnionType, typing.Union)
     parts = typing.get_args(annotation) if union else (annotation,)
     if not all(isinstance(part, type) for part in parts):
@@ -118,8 +120,10 @@ def _own(place: str) -> types.ModuleType:
     if path.suffix != ".py":
         try:
             return importlib.import_module(place)
-        except ImportError as error:
-            raise UnknownName(f"cannot import {place!r}: {error}") from error
+        except Exception as error:
+            raise UnknownName(
+                f"cannot import {place!r}: {type(error).__name__}: {error}"
+            ) from error
     if not path.is_file():
         raise UnknownName(f"there is no file {place}")
     spec = importlib.util.spec_from_file_location(path.stem, path.resolve())

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
+from rich.text import Text
 
 from unfooled import __version__
 from unfooled.errors import DataMissing, UnfooledError, UnknownName
@@ -175,7 +176,7 @@ def _explain(name: str) -> None:
             column, justify="right" if place >= len(head) - 2 else "left", no_wrap=True
         )
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     out.print("For images of 1 x 28 x 28 and 10 classes:")
     out.print(table)
     out.print(
@@ -224,7 +225,9 @@ def _file(which: str) -> Path:
 
 def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
     """The study; a data set for which we have a study of its own brings that study's plan."""
-    if which == "mnist" and dataset in _studies():
+    from unfooled import catalog
+
+    if which == "mnist" and dataset in _studies() and dataset in catalog.names("datasets"):
         which, dataset = str(dataset), None
     path = _file(which)
     with _busy("reading the study"):
@@ -329,7 +332,7 @@ def _told(made: "Report") -> None:
     for place, column in enumerate(head):
         table.add_column(column, justify="right" if 0 < place < 5 else "left", no_wrap=place > 0)
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*map(Text, row))
     out.print(table)
     out.print()
     out.print(f"[bold]{made.answer.short}[/bold] ", end="")

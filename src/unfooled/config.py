@@ -97,6 +97,7 @@ class _Attack(_Named):
     norm: Literal["Linf", "L2"] = "Linf"
     eps: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
     images: int | None = Field(default=None, ge=1)
+    title: str = Field(default="", max_length=40)
 
     @model_validator(mode="after")
     def _fits(self) -> "_Attack":
@@ -180,7 +181,7 @@ def _study(name: str, file: _File) -> Study:
         margin=file.margin,
         recipes=tuple(_recipe(name, one, file.plan) for name, one in file.recipes.items()),
         sweeps=tuple(
-            Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images) for a in file.attacks
+            Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images, a.title) for a in file.attacks
         ),
     )
 
@@ -199,6 +200,14 @@ def _recipe(name: str, file: _Recipe, plan: _Plan) -> Recipe:
 def _refused(study: Study) -> list[str]:
     """What no key by itself can say: whether the parts fit together."""
     wrong = []
+    called = [(sweep.title, sweep.norm) for sweep in study.sweeps]
+    for place, one in enumerate(called):
+        if one in called[:place]:
+            first = called.index(one)
+            wrong.append(
+                f"attacks[{place}]: it and attacks[{first}] are both called {one[0]} ({one[1]}); "
+                "give one of them a title"
+            )
     if not any(study.answer_eps in sweep.eps for sweep in study.sweeps):
         wrong.append(f"answer_eps: {study.answer_eps:g} is not among the eps of any attack")
     if study.recipes[0].control:

@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from unfooled import catalog
-from unfooled.errors import InvalidData
+from unfooled.errors import InvalidData, UnfooledError
 from unfooled.randomness import Draws
 from unfooled.shapes import ByteImages, Images, Labels
 
@@ -96,7 +96,13 @@ def find(name: str, *, folder: Path | None = None) -> Dataset:
         DataMissing: its files are nowhere to be had.
         InvalidData: its files are damaged.
     """
-    dataset = catalog.function("datasets", name)(folder=folder)
+    make = catalog.function("datasets", name)
+    try:
+        dataset = make(folder=folder)
+    except UnfooledError:
+        raise
+    except Exception as error:
+        raise InvalidData(f"{name} raised {type(error).__name__}: {error}") from error
     if not isinstance(dataset, Dataset):
         raise InvalidData(f"{name} returned a {type(dataset).__name__}, not a Dataset")
     return dataset

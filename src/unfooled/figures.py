@@ -60,11 +60,11 @@ class Figure:
 def curves(report: Report) -> Figure:
     """Robust accuracy against eps: what the first attack says, and what the worst case says."""
     results = report.results
-    first = results.recipes[0].curves[0]
+    first = results.first
     kinds = [first.attack, WORST]
     with _canvas(7.1, 3.2, columns=2, sharey=True) as (canvas, axes):
         for axis, kind in zip(axes, kinds, strict=True):
-            shown = [(r, _curve(r, kind, first.norm)) for r in results.recipes]
+            shown = [(r, r.curve(kind, first.norm)) for r in results.recipes]
             for place, (_, curve) in enumerate(shown):
                 _band(axis, curve, place)
             title = f"{kind} alone" if kind != WORST else "Worst case of all attacks"
@@ -75,14 +75,14 @@ def curves(report: Report) -> Figure:
             axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
             axis.axvline(report.study.answer_eps, color=_FAINT, lw=0.8, ls=":")
         axes[0].set_ylabel("read correctly")
-        _end_labels(axes[1], [(r.title, _curve(r, WORST, first.norm)) for r in results.recipes])
+        _end_labels(axes[1], [(r.title, r.curve(WORST, first.norm)) for r in results.recipes])
         svg = _svg(canvas)
     numbers = "; ".join(
         f"{r.title}: "
         + ", ".join(
             f"{percent(e.value)} at eps {eps:g}"
             for eps, e in zip(
-                _curve(r, WORST, first.norm).eps, _curve(r, WORST, first.norm).robust, strict=True
+                r.curve(WORST, first.norm).eps, r.curve(WORST, first.norm).robust, strict=True
             )
         )
         for r in results.recipes
@@ -91,8 +91,9 @@ def curves(report: Report) -> Figure:
         "curves",
         "Robust accuracy against the size of the change",
         "Left, what one would believe after the first attack alone; right, after all attacks, "
-        "image by image. Bands are 95 % intervals over seeds and images. The dotted line marks the "
-        "eps at which the question is answered.",
+        "image by image. An image fooled at a small eps counts as fooled at larger ones too. "
+        "Bands are 95 % intervals. The dotted line marks the eps at which the question is "
+        "answered.",
         f"Line charts of accuracy under attack. Under the worst case: {numbers}.",
         svg,
     )
@@ -101,7 +102,7 @@ def curves(report: Report) -> Figure:
 def effects(report: Report) -> Figure:
     """Paired differences from the baseline at the study's eps, with intervals."""
     results, eps = report.results, report.study.answer_eps
-    first = results.recipes[0].curves[0].attack
+    first = results.first.attack
     kinds = [(CLEAN, 0.0, "no attack", "o"), (first, eps, first, "s"), (WORST, eps, WORST, "D")]
     others = results.recipes[1:]
     with _canvas(7.6, 0.75 + 0.62 * max(1, len(others))) as (canvas, axes):
@@ -155,18 +156,18 @@ def digits(report: Report, recipe: RecipeResult) -> Figure:
     classes = report.environment["data"]["classes"]
     eps = [0.0, *(threat.eps for threat in report.study.sweeps[0].threats)]
     rows = sorted({round(place) for place in np.linspace(0, len(eps) - 1, 4)})
-    images, reads = seen["images"], seen["read_as"]
-    labels, told = reads.shape[1], []
-    with _canvas(7.1, 0.86 * len(rows) + 0.2, rows=len(rows), columns=labels) as (canvas, axes):
+    images, reads, labels = seen["images"], seen["read_as"], seen["labels"]
+    count, told = len(labels), []
+    with _canvas(7.1, 0.86 * len(rows) + 0.2, rows=len(rows), columns=count) as (canvas, axes):
         for line, row in enumerate(rows):
-            for column in range(labels):
-                axis = axes[line * labels + column]
+            for column in range(count):
+                axis = axes[line * count + column]
                 axis.imshow(_shown(images[row, column]), cmap="gray_r", vmin=0, vmax=255)
                 axis.set_xticks([])
                 axis.set_yticks([])
                 read = int(reads[row, column])
                 name = classes[read] if 0 <= read < len(classes) else "nothing"
-                wrong = read != column
+                wrong = read != labels[column]
                 for spine in axis.spines.values():
                     spine.set_visible(wrong)
                     spine.set_color(_WRONG)
@@ -178,9 +179,9 @@ def digits(report: Report, recipe: RecipeResult) -> Figure:
                     color=_WRONG if wrong else _INK,
                     fontweight="bold" if wrong else "normal",
                 )
-            axes[line * labels].set_ylabel(f"eps {eps[row]:g}", rotation=0, ha="right", va="center")
-            right = int((reads[row] == np.arange(labels)).sum())
-            told.append(f"at eps {eps[row]:g} it reads {right} of {labels} correctly")
+            axes[line * count].set_ylabel(f"eps {eps[row]:g}", rotation=0, ha="right", va="center")
+            right = int((reads[row] == np.arange(count)).sum())
+            told.append(f"at eps {eps[row]:g} it reads {right} of {count} correctly")
         canvas.subplots_adjust(0.08, 0.01, 0.995, 0.93, wspace=0.12, hspace=0.32)
         svg = _svg(canvas, tight=False)
     title = report.study.sweeps[0].title
@@ -293,8 +294,7 @@ def inside(report: Report) -> Figure | None:
         "inside",
         "What the first convolution learned",
         f"Above, {len(filters)} filters of the first convolution (blue: negative weights, red: "
-        f"positive); below, what each answers to one image of a {label}, after ReLU. Most have "
-        "become detectors of edges of one direction.",
+        f"positive); below, where and how strongly each answers to one image of a {label}.",
         f"{len(filters)} small filters and the feature maps they produce.",
         svg,
     )
@@ -313,10 +313,6 @@ def all_figures(report: Report) -> dict[str, Figure]:
 
 def _asked(report: Report) -> list[RecipeResult]:
     return [recipe for recipe in report.results.recipes[1:] if not recipe.control]
-
-
-def _curve(recipe: RecipeResult, attack: str, norm: str) -> Curve:
-    return next(c for c in recipe.curves if (c.attack, c.norm) == (attack, norm))
 
 
 def _band(axis: "Axes", curve: Curve, place: int) -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
-from unfooled.errors import InvalidModel
+from unfooled.errors import InvalidInput, InvalidModel
 from unfooled.shapes import Images, Labels, Logits, PerImage
 
 Loss = Callable[[Logits, Labels, Labels | None], PerImage]
@@ -58,7 +58,7 @@ def predict(model: nn.Module, images: Images, *, batch: int = 500) -> Logits:
     500 images a batch: larger ones are slower on a CPU, where their activations leave the cache.
     """
     if not len(images):
-        raise InvalidModel("there are no images to read")
+        raise InvalidInput("there are no images to read")
     with frozen(model), torch.no_grad():
         return torch.cat([forward(model, part) for part in images.split(batch)])
 

@@ -18,6 +18,7 @@ from torch import nn
 
 from unfooled import __version__, attack, catalog, dataset, defence, evaluation, model, training
 from unfooled.dataset import Dataset
+from unfooled.errors import JobFailed
 from unfooled.gradients import predict
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
@@ -56,7 +57,7 @@ class Job:
 
 
 def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
-    """All jobs of a study, each after the one that it needs; the longest chains first."""
+    """All jobs of a study: the trainings, longest first, then what is done with the networks."""
     found: list[Job] = []
     base = {
         "format": FORMAT,
@@ -106,7 +107,7 @@ class Worker:
         """The bytes of the job's file: safetensors of a training, npz of facts."""
         recipe = self.study.recipes[job.recipe]
         device = torch.device(self.device)
-        if job.kind == "train" or weights is None:
+        if job.kind == "train":
             trained = training.train(
                 self.study.model, self.data, recipe, job.seed, device=device, report=report
             )
@@ -119,6 +120,8 @@ class Worker:
                 "overfitted": trained.overfitted,
             }
             return model.save(trained.model, about)
+        if weights is None:
+            raise JobFailed("the weights that it works on cannot be read; run the command again")
         network = self.network(weights, job.seed).to(device)
         if job.kind == "pictures":
             return _packed(pictures(network, self.data, self.study.sweeps[0]))
@@ -155,15 +158,14 @@ def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
     """One test image of each class before and after the attack, and a look inside the network.
 
     Returns:
-        ids `[k]`; images as bytes `[1 + t, k, c, h, w]`, the first row without attack; read_as
-        `[1 + t, k]`; filters of the first convolution `[f, c, h, w]` and its activations on the
-        first image `[f, h, w]`, empty for a network without convolutions.
+        ids and labels `[k]`; images as bytes `[1 + t, k, c, h, w]`, the first row without attack;
+        read_as `[1 + t, k]`; filters of the first convolution `[f, c, h, w]` and its activations
+        on the last image `[f, h, w]`, empty for a network without convolutions.
     """
     device = next(network.parameters()).device
     test = data.test
-    ids = torch.stack(
-        [torch.nonzero(test.labels == label)[0, 0] for label in range(len(data.classes))]
-    )
+    # Of a class that no test image shows there is no picture.
+    ids = torch.stack([torch.nonzero(test.labels == label)[0, 0] for label in test.labels.unique()])
     images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
     found = attack.find(sweep.attack, **sweep.options).sweep(
         network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
@@ -173,6 +175,7 @@ def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
     filters, maps = model.first_features(network, images[-1:])
     return {
         "ids": ids.numpy(),
+        "labels": labels.cpu().numpy(),
         "images": rows.mul(255).round().to(torch.uint8).cpu().numpy(),
         "read_as": np.stack(reads),
         "filters": filters.cpu().numpy(),

@@ -35,7 +35,7 @@ def fooled(logits: Logits, labels: Labels, targets: Labels | None = None) -> Mas
     read_as = logits.argmax(1)
     if targets is None:
         return (read_as != labels) | ~finite
-    return (read_as == targets) & finite
+    return (read_as == targets) | ~finite
 
 
 def _chosen(logits: Logits, classes: Labels) -> Tensor:

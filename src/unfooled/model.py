@@ -17,7 +17,7 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from unfooled import catalog
-from unfooled.errors import InvalidData, InvalidModel
+from unfooled.errors import InvalidData, InvalidModel, UnfooledError
 from unfooled.gradients import forward, frozen
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
@@ -53,9 +53,13 @@ def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn
     with Draws(seed, "initial weights").torch_state():
         try:
             model: nn.Module = make(channels=channels, size=size, classes=classes)
+            if not isinstance(model, nn.Module):
+                raise TypeError(f"it returned a {type(model).__name__}, not a torch.nn.Module")
             with frozen(model), torch.no_grad():
                 logits = forward(model, torch.zeros(1, channels, size, size))
-        except (RuntimeError, TypeError, ValueError) as error:
+        except UnfooledError:
+            raise
+        except Exception as error:
             raise InvalidModel(
                 f"{name} cannot be built for {channels} x {size} x {size} images of {classes} "
                 f"classes: {error}"

@@ -4,6 +4,7 @@ Every choice between norms in this package ends in the table `NORMS`. A change `
 shape `[n, c, h, w]`; its size is measured for each image by itself.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -65,9 +66,15 @@ def _spread(values: PerImage) -> Float[Tensor, "n 1 1 1"]:
     return values[:, None, None, None]
 
 
+def _within(eps: float, pixels: int) -> float:
+    """A radius so much below eps that rounding image + change in float32 cannot lead outside."""
+    return max(0.0, eps - 6e-8 * math.sqrt(pixels))
+
+
 def _l2_project(delta: Images, eps: float) -> Images:
     size = _l2_size(delta)
-    return delta * _spread((eps / size.clamp_min(1e-30)).clamp_max(1.0))
+    radius = _within(eps, delta[0].numel())
+    return delta * _spread((radius / size.clamp_min(1e-30)).clamp_max(1.0))
 
 
 def _l2_steepest(gradient: Images) -> Images:
@@ -77,7 +84,7 @@ def _l2_steepest(gradient: Images) -> Images:
 
 
 def _l2_edge(like: Images, eps: float, draws: Draws) -> Images:
-    return _l2_steepest(draws.normal(like)) * eps
+    return _l2_steepest(draws.normal(like)) * _within(eps, like[0].numel())
 
 
 def _l2_inside(like: Images, eps: float, draws: Draws) -> Images:

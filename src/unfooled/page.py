@@ -136,7 +136,7 @@ def _steps(report: Report, baseline: RecipeResult) -> Table:
     results, eps = report.results, report.study.answer_eps
     asked = [recipe for recipe in results.recipes[1:] if not recipe.control]
     rows: list[tuple[str, ...]] = []
-    first = baseline.curves[0]
+    first, norm = results.first, results.norm
     for recipe in [baseline, *asked]:
         train, strike = ("1", "2") if recipe is baseline else ("3", "4")
         rows.append(
@@ -151,7 +151,7 @@ def _steps(report: Report, baseline: RecipeResult) -> Table:
         for place, (kind, at) in enumerate(
             ((first.attack, eps), (WORST, eps), (WORST, first.eps[-1]))
         ):
-            estimate = next(c for c in recipe.curves if c.attack == kind and at in c.eps).at(at)
+            estimate = recipe.curve(kind, norm).at(at)
             rows.append(
                 (
                     f"{strike}. Attack it" if place == 0 else "",
@@ -172,13 +172,9 @@ def _steps(report: Report, baseline: RecipeResult) -> Table:
         ),
         tuple(rows),
         f"Test images: {baseline.clean.images:,} for clean accuracy, {first.images:,} for "
-        f"{first.attack}, {_worst_images(baseline):,} for the worst case of all attacks, image by "
-        f"image. Changes are paired with {quoted(baseline)}.",
+        f"{first.attack}, {baseline.curve(WORST, norm).images:,} for the worst case of all "
+        f"attacks, image by image. Changes are paired with {quoted(baseline)}.",
     )
-
-
-def _worst_images(recipe: RecipeResult) -> int:
-    return next(curve for curve in recipe.curves if curve.attack == WORST).images
 
 
 def _interval(estimate: Estimate, digits: int = 1) -> str:
@@ -194,7 +190,7 @@ def _change(one: Comparison | None) -> str:
 def _effects_words(report: Report) -> tuple[str, ...]:
     """What the first attack alone would have said, and what the study could have missed."""
     results, eps = report.results, report.study.answer_eps
-    first = results.recipes[0].curves[0].attack
+    first = results.first.attack
     found = []
     for recipe in results.recipes[1:]:
         alone = results.compared(recipe.name, first, eps)
@@ -212,9 +208,10 @@ def _effects_words(report: Report) -> tuple[str, ...]:
         ]
     margin = 100 * report.study.margin
     words = (
-        f"A verdict is {CANNOT_TELL!r} when the interval holds both 0 and differences larger than "
-        f"{margin:g} points, and always with fewer than {FEWEST_SEEDS} seeds. The smallest "
-        "detectable difference is the true one that such a study finds in 80 of 100 cases."
+        f"A verdict is {CANNOT_TELL!r} when neither the whole interval lies within {margin:g} "
+        f"points nor the corrected p is below 0.05, and always with fewer than {FEWEST_SEEDS} "
+        "seeds. The smallest detectable difference is the true one that such a study finds in 80 "
+        "of 100 cases, before the correction."
     )
     return (" ".join(found), words)
 
@@ -226,7 +223,9 @@ def _pairs(report: Report) -> Table:
     rows = []
     for first, second in combinations(titles, 2):
         for one in results.comparisons:
-            if (one.first, one.second, one.against, one.eps) == (first, second, WORST, eps):
+            if (one.first, one.second, one.against, one.norm, one.eps) == (
+                *(first, second, WORST, results.norm, eps),
+            ):
                 rows.append(
                     (
                         f"{titles[second]} less: {titles[first]}",
@@ -252,7 +251,7 @@ def _robust(report: Report) -> list[Table]:
     for curve in report.results.recipes[0].curves:
         rows = []
         for recipe in report.results.recipes:
-            own = next(c for c in recipe.curves if (c.attack, c.norm) == (curve.attack, curve.norm))
+            own = recipe.curve(curve.attack, curve.norm)
             rows.append((recipe.title, *(f"{100 * e.value:.1f}" for e in own.robust)))
             rows.append(
                 ("", *(f"{100 * e.low:.1f}\N{EN DASH}{100 * e.high:.1f}" for e in own.robust))
@@ -275,8 +274,9 @@ def _robust(report: Report) -> list[Table]:
 def _pictures_words(report: Report) -> tuple[str, ...]:
     title = report.study.sweeps[0].title
     return (
-        f"{title} changes pixels by up to eps, where black is 0 and white is 1; the change is "
-        "chosen to mislead the network, not a person.",
+        f"{title} moves each image by at most eps in {report.study.sweeps[0].norm}, where pixels "
+        "lie between 0 and 1; the change is chosen to mislead the network, not a person. High "
+        "values are drawn dark.",
     )
 
 
@@ -318,11 +318,11 @@ def _reading(report: Report) -> tuple[str, ...]:
         "source/target misclassification means a chosen wrong class.",
         "An attack shows that an image can be fooled, never that it cannot. Robust accuracy under "
         "attack is therefore an upper bound of the truth, and a stronger attack may lower it. "
-        "Controls stand beside the recipes for that reason: a positive control must come out "
-        "robust, a sham control must not.",
+        "Controls stand beside the recipes for that reason: a positive control must help, "
+        "a sham control must not.",
         "Intervals cover two sources of chance, the seeds and the test images (crossed random "
-        "effects; each part with its own quantile of t). They do not cover other networks, other "
-        "data or other attacks.",
+        "effects; each part with its own quantile of t); with one seed, the test images only. They "
+        "do not cover other networks, other data or other attacks.",
         "The judge asks the network itself about the very image that the attack returned, measures "
         "its distance again in double precision, and counts an answer that is not a finite number "
         f"as misread ({UNREAD} in the facts).",
@@ -334,10 +334,9 @@ def _network_words(report: Report) -> tuple[str, ...]:
     products = sum(layer.multiplications for layer in report.layers)
     return (
         f"{report.study.model}: {parameters:,} parameters, {products:,} multiplications an image. "
-        "A convolution slides one small kernel over the whole image, so that a stroke is known "
-        "wherever it lies and few numbers have to be learned; a stride of 2 halves the picture "
-        "while doing so. The last layer gives one number (logit) for each class; the largest is "
-        "the class that is read.",
+        "A convolution slides one small kernel over the whole image, so that a pattern is known "
+        "wherever it lies and few numbers have to be learned. The last layer gives one number "
+        "(logit) for each class; the largest is the class that is read.",
     )
 
 
@@ -364,16 +363,16 @@ def layer_cells(layers: Sequence[Layer]) -> tuple[tuple[str, ...], tuple[tuple[s
 def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Head and rows of the short table that a terminal shows."""
     results, eps = report.results, report.study.answer_eps
-    first = results.recipes[0].curves[0]
+    first, norm = results.first, results.norm
     head = (f"eps {eps:g}", "no attack", first.attack, WORST, "change in points", "verdict")
     rows = []
     for recipe in results.recipes:
-        worst = next(c for c in recipe.curves if c.attack == WORST and eps in c.eps).at(eps)
+        worst = recipe.curve(WORST, norm).at(eps)
         one = results.compared(recipe.name, WORST, eps)
         change = (
             f"{points(one.difference.value)} ({points_interval(one.difference)})" if one else ""
         )
-        alone = recipe.curve(first.attack).at(eps)
+        alone = recipe.curve(first.attack, norm).at(eps)
         cells = (percent(recipe.clean.value), percent(alone.value), percent(worst.value))
         rows.append((recipe.title, *cells, change, one.verdict if one else "baseline"))
     return head, tuple(rows)

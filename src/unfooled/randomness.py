@@ -98,9 +98,7 @@ class Draws:
 
         For code that can draw from nowhere else: initial weights, torchvision's transforms.
         """
-        before = torch.get_rng_state()
-        torch.manual_seed(_hashed(self.seed, self.purpose, image) & (2**63 - 1))
-        try:
+        devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
+        with torch.random.fork_rng(devices):
+            torch.manual_seed(_hashed(self.seed, self.purpose, image) & (2**63 - 1))
             yield
-        finally:
-            torch.set_rng_state(before)

@@ -11,7 +11,7 @@ class Plan:
 
     Attributes:
         epochs: passes over the training images.
-        batch_size: images a step; what is left over at the end of an epoch waits for the next.
+        batch_size: images a step; what is left over at the end of an epoch is not used in it.
         learning_rate: the highest of Adam's one-cycle schedule.
     """
 

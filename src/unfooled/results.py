@@ -74,9 +74,9 @@ class RecipeResult:
     confusion: tuple[tuple[float, ...], ...]
     history: tuple[tuple[Mapping[str, float | None], ...], ...]
 
-    def curve(self, attack: str) -> Curve:
-        """The curve of one attack, by its title."""
-        return next(curve for curve in self.curves if curve.attack == attack)
+    def curve(self, attack: str, norm: str) -> Curve:
+        """The curve of one attack, by its title, or of the worst case."""
+        return next(c for c in self.curves if (c.attack, c.norm) == (attack, norm))
 
 
 @dataclass(frozen=True)
@@ -86,6 +86,7 @@ class Comparison:
     Attributes:
         first, second: names; a positive difference means that the second is better.
         against: "clean", "worst case" or an attack's title.
+        norm: of the attack; "" for clean.
         eps: 0 for clean.
         difference: second less first.
         p: corrected by Holm's method over all comparisons with the baseline (or, for pairs without
@@ -97,6 +98,7 @@ class Comparison:
     first: str
     second: str
     against: str
+    norm: str
     eps: float
     difference: Estimate
     p: float
@@ -130,13 +132,27 @@ class Results:
         """One recipe's result, by its name."""
         return next(recipe for recipe in self.recipes if recipe.name == name)
 
+    @property
+    def norm(self) -> str:
+        """The norm in which the question is answered: of the first attack that has its eps."""
+        eps = self.study["answer_eps"]
+        return str(next(s["norm"] for s in self.study["sweeps"] if eps in s["eps"]))
+
+    @property
+    def first(self) -> Curve:
+        """The baseline's curve under the first attack that has the answer's eps."""
+        eps = self.study["answer_eps"]
+        curves = (c for c in self.recipes[0].curves if c.norm == self.norm and c.attack != WORST)
+        return next(curve for curve in curves if eps in curve.eps)
+
     def compared(self, second: str, against: str, eps: float) -> Comparison | None:
-        """A recipe held against the baseline; None if one of them is missing."""
-        first = self.study["recipes"][0]["name"]
+        """A recipe held against the baseline, in the answer's norm; None if one is missing."""
+        wanted = (self.study["recipes"][0]["name"], second, against, eps)
+        norm = "" if against == CLEAN else self.norm
         found = (
             one
             for one in self.comparisons
-            if (one.first, one.second, one.against, one.eps) == (first, second, against, eps)
+            if (one.first, one.second, one.against, one.eps) == wanted and one.norm == norm
         )
         return next(found, None)
 
@@ -274,35 +290,23 @@ def _curves(tables: Tables) -> list[Curve]:
 def _confusion(
     study: Study, facts: Facts, recipe: int, seeds: Sequence[int], classes: int
 ) -> tuple[tuple[float, ...], ...]:
-    """What each class is read as after the strongest single attack at the study's eps."""
-    norm = answer_norm(study)
-    places = [s for s, used in enumerate(study.sweeps) if used.norm == norm]
-    rows = {s: _row(facts[recipe, seeds[0], s], study.answer_eps) for s in places}
+    """What each class is read as under the worst case at the study's eps: the first misreading."""
+    norm = next(sweep.norm for sweep in study.sweeps if study.answer_eps in sweep.eps)
     counts = np.zeros((classes, classes + 1))
     for seed in seeds:
-        met = {s: facts[recipe, seed, s] for s in places if rows[s] is not None}
-        ids = _common(list(met.values()))
-        read: NDArray[np.int64] | None = None
-        for s, evaluation in met.items():
-            where = np.searchsorted(evaluation.ids, ids)
-            row = rows[s]
-            labels = evaluation.labels[where]
-            now = np.where(evaluation.inside[row], evaluation.read_as[row], evaluation.clean)[where]
-            read = now if read is None else np.where(read == labels, now, read)
-        if read is not None:
-            np.add.at(counts, (labels, np.where(read < 0, classes, read)), 1)
+        met = [facts[recipe, seed, s] for s, used in enumerate(study.sweeps) if used.norm == norm]
+        ids = _common(met)
+        places = [np.searchsorted(evaluation.ids, ids) for evaluation in met]
+        labels, read = met[0].labels[places[0]], met[0].clean[places[0]]
+        for evaluation, where in zip(met, places, strict=True):
+            for row, threat in enumerate(evaluation.threats):
+                if threat.eps <= study.answer_eps:
+                    now = evaluation.read_as[row][where]
+                    stands = (read == labels) & evaluation.inside[row][where]
+                    read = np.where(stands, now, read)
+        np.add.at(counts, (labels, np.where(read < 0, classes, read)), 1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     return tuple(tuple(float(value) for value in row) for row in shares)
-
-
-def _row(evaluation: Evaluation, eps: float) -> int | None:
-    rows = [row for row, threat in enumerate(evaluation.threats) if threat.eps <= eps]
-    return rows[-1] if rows else None
-
-
-def answer_norm(study: Study) -> str:
-    """The norm of the first attack that has the eps at which the question is answered."""
-    return next(sweep.norm for sweep in study.sweeps if study.answer_eps in sweep.eps)
 
 
 def _comparisons(
@@ -332,6 +336,7 @@ def _comparisons(
                         first=study.recipes[first].name,
                         second=study.recipes[second].name,
                         against=kind[0],
+                        norm=kind[1],
                         eps=kind[2],
                         difference=difference.estimate,
                         p=p,
@@ -351,24 +356,25 @@ def _outside(study: Study, facts: Facts) -> dict[str, int]:
 
 
 def _weaker(study: Study, facts: Facts) -> dict[str, int]:
-    """Counts of images that a weaker attack fooled and a stronger one, with more steps, did not."""
+    """Pairs of image and network that an attack of one step fooled and one of many did not."""
     from unfooled import attack
 
     counts: dict[str, int] = {}
     steps = [attack.find(sweep.attack, **sweep.options).steps for sweep in study.sweeps]
     for (recipe, seed, strong), evaluation in facts.items():
-        if steps[strong] == 1:
-            continue
         for weak, used in enumerate(study.sweeps):
             other = facts.get((recipe, seed, weak))
-            if other is None or steps[weak] > 1 or used.norm != study.sweeps[strong].norm:
+            if steps[strong] == 1 or steps[weak] > 1 or other is None:
+                continue
+            if used.norm != study.sweeps[strong].norm:
                 continue
             common = _common([evaluation, other])
+            missed = np.zeros(len(common), dtype=bool)
             for row, threat in enumerate(evaluation.threats):
-                if threat not in other.threats:
-                    continue
-                lost = other.robust[other.threats.index(threat)][np.searchsorted(other.ids, common)]
-                kept = evaluation.robust[row][np.searchsorted(evaluation.ids, common)]
-                title = study.sweeps[strong].title
-                counts[title] = counts.get(title, 0) + int((kept & ~lost).sum())
+                if threat in other.threats:
+                    stood = other.robust[other.threats.index(threat)]
+                    kept = evaluation.robust[row][np.searchsorted(evaluation.ids, common)]
+                    missed |= kept & ~stood[np.searchsorted(other.ids, common)]
+            title = study.sweeps[strong].title
+            counts[title] = counts.get(title, 0) + int(missed.sum())
     return counts

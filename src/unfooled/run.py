@@ -6,18 +6,21 @@ import json
 import os
 import platform
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from unfooled import __version__, dataset, model, store, transform
+from unfooled import __version__, attack, dataset, defence, model, store, transform
 from unfooled.dataset import Dataset
 from unfooled.engine import Done, Event, Failed
 from unfooled.engines.local import local
-from unfooled.errors import InvalidOption
+from unfooled.errors import InvalidOption, UnfooledError
+from unfooled.gradients import predict
 from unfooled.jobs import Job, Worker, jobs
+from unfooled.randomness import Draws
 from unfooled.study import Study
 
 _SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
@@ -91,6 +94,7 @@ def _done(
     workers: int,
     on_step: Callable[[Step], None],
 ) -> Iterator[Failed]:
+    ledger.keep_only({job.key for job in todo})
     left = [job for job in todo if ledger.get(job.key) is None]
     whole = sum(job.cost for job in todo)
     done, running = whole - sum(job.cost for job in left), dict[str, float]()
@@ -160,9 +164,32 @@ def described(data: Dataset, device: str, workers: int) -> dict[str, Any]:
 
 
 def _try_out(study: Study, data: Dataset) -> None:
-    """Whatever can be wrong with a recipe on these data, found before the first training."""
+    """Whatever can be wrong with a recipe or an attack on these data, before the first training."""
     shape = {"channels": data.channels, "size": data.size}
-    model.build(study.model, **shape, classes=len(data.classes), seed=0)
+    network = model.build(study.model, **shape, classes=len(data.classes), seed=0)
+    few = torch.arange(min(4, len(data.train)))
+    images, draws = data.train.pixels(few), Draws(0, "try out")
     for recipe in study.recipes:
         for name, options in recipe.transforms:
             transform.find(name, options, **shape)
+        loss = defence.find(recipe.defence[0], **recipe.defence[1])
+        with _tried(f"the training loss {loss.name}"):
+            loss.function(
+                network, images, data.train.labels[few], draws=draws, progress=1.0, **loss.options
+            )
+    labels = predict(network, images).argmax(1)
+    for sweep in study.sweeps:
+        found = attack.find(sweep.attack, **sweep.options)
+        with _tried(f"the attack {found.name}"):
+            found.run(network, images, labels, sweep.threats[0], draws=draws)
+
+
+@contextmanager
+def _tried(what: str) -> Iterator[None]:
+    """Errors of a user's own function as ours."""
+    try:
+        yield
+    except UnfooledError:
+        raise
+    except Exception as error:
+        raise InvalidOption(f"{what} raised {type(error).__name__}: {error}") from error

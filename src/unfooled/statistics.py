@@ -57,7 +57,8 @@ class Difference:
         estimate: second recipe less the first, with its interval.
         p: two-sided probability of a difference at least this large if there were none; 1 with
             fewer than two seeds, which cannot say.
-        detectable: the smallest true difference that such a study finds in 80 of 100 cases.
+        detectable: the smallest true difference whose interval excludes 0 in 80 of 100 such
+            studies, before any correction.
     """
 
     estimate: Estimate
@@ -116,16 +117,16 @@ def verdict(difference: Difference, p: float, margin: float) -> str:
         margin: the largest difference that nobody would care about.
 
     Returns:
-        "helps" or "hurts" when the corrected p is below 0.05; "no difference" when the whole
-        interval lies within the margin; otherwise, and always below 5 seeds, "cannot tell".
+        "no difference" when the whole interval lies within the margin; else "helps" or "hurts" when
+        the corrected p is below 0.05; otherwise, and always below 5 seeds, "cannot tell".
     """
     estimate = difference.estimate
     if estimate.seeds < FEWEST_SEEDS:
         return CANNOT_TELL
-    if p < 1 - LEVEL:
-        return HELPS if estimate.value > 0 else HURTS
     if max(abs(estimate.low), abs(estimate.high)) <= margin:
         return NO_DIFFERENCE
+    if p < 1 - LEVEL:
+        return HELPS if estimate.value > 0 else HURTS
     return CANNOT_TELL
 
 

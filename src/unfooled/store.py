@@ -57,6 +57,13 @@ class Store:
         with _explained(self.folder), self._ledger:
             self._ledger.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", row)
 
+    def keep_only(self, keys: set[str]) -> None:
+        """Forget every job but these: what another version, file or machine made is no result."""
+        with _explained(self.folder), self._ledger:
+            known = [key for (key,) in self._ledger.execute("SELECT key FROM jobs")]
+            old = [(key,) for key in known if key not in keys]
+            self._ledger.executemany("DELETE FROM jobs WHERE key = ?", old)
+
     def named(self) -> dict[str, bytes]:
         """The file of every finished job, by the job's name."""
         rows = self._ledger.execute("SELECT name, key FROM jobs ORDER BY name").fetchall()
@@ -79,21 +86,21 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
     Raises:
         RunRefused: the folder is busy, cannot be written, or belongs to another study.
     """
+    lock = FileLock(folder / ".lock")
     with _explained(folder):
         for part in ("models", "facts", "report/figures"):
             (folder / part).mkdir(parents=True, exist_ok=True)
-        write(folder / ".writable", b"")
-        (folder / ".writable").unlink()
-    lock = FileLock(folder / ".lock")
-    try:
-        lock.acquire(blocking=False)
-    except Timeout:
-        raise RunRefused(
-            f"another run is at work in {folder}; wait for it, or choose another folder by --out"
-        ) from None
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            raise RunRefused(
+                f"another run is at work in {folder}; wait for it, or choose another by --out"
+            ) from None
     try:
         with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
             with _explained(folder):
+                write(folder / "models" / "writable", b"")
+                (folder / "models" / "writable").unlink()
                 ledger.execute(_SCHEMA)
                 finished = ledger.execute("SELECT count(*) FROM jobs").fetchone()[0]
             _same(folder, plain, finished)

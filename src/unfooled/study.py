@@ -25,6 +25,7 @@ class Sweep:
         norm: of every threat.
         eps: ascending, in pixel units.
         images: how many test images, drawn once and for all; None takes every one.
+        called: what reports call it, if not what the attack is called; see `title`.
     """
 
     attack: str
@@ -32,11 +33,12 @@ class Sweep:
     norm: str
     eps: tuple[float, ...]
     images: int | None = None
+    called: str = ""
 
     @property
     def title(self) -> str:
-        """Such as "PGD-40"."""
-        return attack.find(self.attack, **self.options).title
+        """Such as "PGD-40"; with the norm, unique within a study."""
+        return self.called or attack.find(self.attack, **self.options).title
 
     @property
     def threats(self) -> list[Threat]:

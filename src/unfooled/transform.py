@@ -102,7 +102,8 @@ def _torchvisions(name: str, options: Mapping[str, Any]) -> Transform:
     except (TypeError, ValueError) as error:
         raise InvalidTransform(f"{name} with {dict(options)}: {error}") from error
     batched = _BATCHED.get(name)
-    if batched is not None and not _ONLY_TORCHVISION & given.keys():
+    bicubic = getattr(made, "interpolation", None) == InterpolationMode.BICUBIC
+    if batched is not None and not bicubic and not _ONLY_TORCHVISION & given.keys():
         return Transform(name, lambda images, draws: batched(made, images, draws), "batched")
     return Transform(name, _one_by_one(made), "image by image")
 

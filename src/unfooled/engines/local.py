@@ -37,8 +37,9 @@ def local(
                 pipe = idle.pop() if idle else _started(pool, perform)
                 job = busy[pipe] = ready.pop(0)
                 waiting.remove(job)
+                weights = weights_of(job)
                 with contextlib.suppress(OSError):  # a dead worker is heard of below
-                    pipe.send((job, weights_of(job)))
+                    pipe.send((job, weights))
             heard = wait(list(busy))
             for pipe in [pipe for pipe in busy if pipe in heard]:
                 event = _heard(pipe, busy[pipe])
