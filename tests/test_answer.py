@@ -53,7 +53,10 @@ def results(
         recipes=RECIPES, seeds=seeds, sweeps=(Sweep("fgsm", {}, "Linf", (0.0, 0.1, 0.3)),)
     )
     comparisons = [
-        Comparison("plain", recipe.name, against, eps, estimate(value, seeds), 0.01, 0.03, verdict)
+        Comparison(
+            *("plain", recipe.name, against, "" if against == CLEAN else "Linf", eps),
+            *(estimate(value, seeds), 0.01, 0.03, verdict),
+        )
         for recipe, verdict, value in zip(RECIPES[1:], verdicts, values, strict=True)
         for against, eps in ((WORST, 0.1), (CLEAN, 0.0))
     ]
@@ -74,12 +77,12 @@ def results(
 @pytest.mark.parametrize(
     ("two", "short"),
     [
-        (("helps", "helps"), "Yes."),
+        (("helps", "helps"), "Harder to fool."),
         (("helps", "hurts"), "It depends on which."),
         (("helps", "cannot tell"), "It depends on which."),
-        (("hurts", "hurts"), "No, they hurt."),
-        (("hurts", "no difference"), "No."),
-        (("no difference", "no difference"), "No."),
+        (("hurts", "hurts"), "Easier to fool."),
+        (("hurts", "no difference"), "Not harder to fool."),
+        (("no difference", "no difference"), "Not harder to fool."),
         (("hurts", "cannot tell"), "Cannot tell."),
         (("cannot tell", "cannot tell"), "Cannot tell."),
     ],

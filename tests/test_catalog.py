@@ -1,5 +1,6 @@
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -120,3 +121,9 @@ def test_a_fingerprint_changes_with_the_file_of_a_users_own(tmp_path: Path) -> N
     first, second = (catalog.fingerprint(f"{path}:f") for path in (one, two))
     assert first.split()[1] != second.split()[1]
     assert catalog.fingerprint("pgd") == "pgd"
+
+
+def test_an_option_without_annotation_takes_any_value() -> None:
+    def mine(*, steps=3, free: Any = None) -> None: ...
+
+    catalog.check_options("mine", mine, {"steps": "many", "free": [1]})

@@ -261,3 +261,13 @@ def test_reading_a_study_leaves_the_file_alone(tmp_path: Path) -> None:
     shutil.copy(path, tmp_path / "copy.toml")
     config.read(path)
     assert path.read_bytes() == (tmp_path / "copy.toml").read_bytes()
+
+
+def test_two_attacks_of_one_name_and_norm_need_a_title(tmp_path: Path) -> None:
+    twice = GOOD + '\n[[attacks]]\nname = "fgsm"\neps = [0.1]\n'
+    with pytest.raises(
+        InvalidStudy, match=r"are both called FGSM \(Linf\); give one of them a title"
+    ):
+        config.read(written(tmp_path, twice))
+    titled = twice + 'title = "again"\n'
+    assert [sweep.title for sweep in config.read(written(tmp_path, titled)).sweeps][-1] == "again"

@@ -143,18 +143,20 @@ def test_a_model_that_breaks_only_under_attack_is_fooled_there(images: Images) -
 @pytest.mark.parametrize(
     ("function", "said"),
     [
-        (lambda images, threat: images * math.nan, "NaN pixels"),
-        (lambda images, threat: images[:, :, 1:], r"mine returned \[24, 1, 7, 8\]"),
+        (lambda images: images * math.nan, "NaN pixels"),
+        (lambda images: images[:, :, 1:], r"mine returned \[24, 1, 7, 8\] for images"),
+        (lambda images: images.permute(0, 2, 3, 1), r"mine returned \[24, 8, 8, 1\] for images"),
+        (lambda images: torch.cat([images, images]), r"mine returned \[48, 1, 8, 8\] for images"),
+        (lambda images: None, "mine returned NoneType for images"),
     ],
 )
 def test_an_attack_that_returns_no_images_is_an_error(
     plane: toys.Plane, images: Images, labels: Labels, function, said: str
 ) -> None:
-    class Given(Attack):
-        def sweep(self, model, images, labels, threats, *, draws, targets=None):
-            return [function(images, threat) for threat in threats]
+    def mine(model, images, labels, threat, *, draws, targets=None):
+        return function(images)
 
-    given = Given("mine", function, "bounded", "gradients")
+    given = Attack("mine", mine, "bounded", "gradients")
     with pytest.raises(JobFailed, match=said):
         evaluate(plane, images, labels, given, THREATS, draws=Draws(0))
 

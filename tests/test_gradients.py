@@ -5,7 +5,7 @@ import torch
 import toys
 from torch import Tensor, nn
 
-from unfooled.errors import InvalidModel
+from unfooled.errors import InvalidInput, InvalidModel
 from unfooled.gradients import forward, frozen, gradient, predict
 from unfooled.losses import cross_entropy, margin
 from unfooled.shapes import Images, Labels
@@ -109,5 +109,5 @@ def test_a_model_that_ignores_the_pixels_gives_no_gradient(images: Images) -> No
 
 
 def test_no_images_cannot_be_read(net: nn.Module) -> None:
-    with pytest.raises(InvalidModel, match="no images"):
+    with pytest.raises(InvalidInput, match="no images"):
         predict(net, toys.pictures(0))

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import toys
 
-from unfooled import results
 from unfooled.evaluation import Evaluation
 from unfooled.results import CLEAN, WORST, Facts, Results, build
 from unfooled.study import Study, Sweep
@@ -63,12 +62,12 @@ def built(study: Study | None = None, **changes: Any) -> Results:
 
 
 def shares(found: Results, attack: str, recipe: str = "plain") -> list[float]:
-    return [estimate.value for estimate in found.recipe(recipe).curve(attack).robust]
+    return [estimate.value for estimate in found.recipe(recipe).curve(attack, "Linf").robust]
 
 
 def test_an_attacks_curve_begins_with_the_accuracy_without_attack() -> None:
     found = built()
-    curve = found.recipe("plain").curve("FGSM")
+    curve = found.recipe("plain").curve("FGSM", "Linf")
     assert curve.eps == (0.0, 0.1, 0.2)
     assert (curve.images, curve.norm) == (6, "Linf")
     assert shares(found, "FGSM") == pytest.approx([1, 5 / 6, 4 / 6])
@@ -79,7 +78,7 @@ def test_an_attacks_curve_begins_with_the_accuracy_without_attack() -> None:
 def test_the_worst_case_merges_the_attacks_on_their_common_images_one_by_one() -> None:
     # Common: 1, 3, 5. At 0.1 PGD fools 3; at 0.2 FGSM fools 1 as well.
     found = built()
-    curve = found.recipe("plain").curve(WORST)
+    curve = found.recipe("plain").curve(WORST, "Linf")
     assert curve.images == 3
     assert shares(found, WORST) == pytest.approx([1, 2 / 3, 1 / 3])
 
@@ -95,7 +94,7 @@ def test_the_worst_case_counts_an_eps_that_only_one_attack_has() -> None:
     study = toys.study(sweeps=sweeps, seeds=1)
     pgd = facts(sweeps[1], [1, 3, 5], [[0, 2, 0]])
     found = built(study, at_0_0_1=pgd, at_1_0_1=pgd)
-    curve = found.recipe("plain").curve(WORST)
+    curve = found.recipe("plain").curve(WORST, "Linf")
     # What PGD fooled at 0.15 stays fooled at 0.2, where only FGSM was tried again.
     assert curve.eps == (0.0, 0.1, 0.15, 0.2)
     assert shares(found, WORST) == pytest.approx([1, 1, 2 / 3, 1 / 3])
@@ -240,7 +239,16 @@ def test_the_numbers_do_not_depend_on_the_order_in_which_facts_came() -> None:
 
 def test_the_norm_of_the_answer_is_that_of_the_attack_with_its_eps() -> None:
     sweeps = (Sweep("fgsm", {}, "L2", (0.0, 1.0)), Sweep("fgsm", {}, "Linf", (0.0, 0.1)))
-    assert results.answer_norm(toys.study(sweeps=sweeps)) == "Linf"
+    norms = [facts(sweep, [1, 2], [[0, 1]]) for sweep in sweeps]
+    found = built(
+        toys.study(sweeps=sweeps, seeds=1),
+        **{f"at_{recipe}_0_{sweep}": norms[sweep] for recipe in (0, 1) for sweep in (0, 1)},
+    )
+    assert found.norm == "Linf"
+    assert found.first.norm == "Linf"
+    one = found.compared("flips", WORST, 0.1)
+    assert one is not None
+    assert one.norm == "Linf"
 
 
 def test_an_attack_that_met_its_images_under_any_seed_in_one_order_is_assumed_nowhere() -> None:

@@ -210,7 +210,8 @@ def told(low: float, high: float, p: float, seeds: int = 5) -> str:
     [
         (0.05, 0.09, 0.001, 5, "helps"),
         (-0.09, -0.05, 0.001, 5, "hurts"),
-        (0.001, 0.009, 0.01, 5, "helps"),  # however small
+        (0.001, 0.009, 0.01, 5, "no difference"),  # sure, but too small to matter
+        (0.001, 0.025, 0.01, 5, "helps"),
         (-0.01, 0.019, 0.4, 5, "no difference"),
         (-0.02, 0.02, 1.0, 5, "no difference"),
         (-0.01, 0.021, 0.4, 5, "cannot tell"),

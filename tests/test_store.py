@@ -233,3 +233,12 @@ def test_rows_are_written_with_the_job_or_not_at_all(folder: Path) -> None:
     rows = ledger.execute("SELECT key, name, file FROM jobs").fetchall()
     ledger.close()
     assert rows == [("first", "a", "models/a.safetensors")]
+
+
+def test_jobs_of_other_keys_are_forgotten(folder: Path) -> None:
+    with store.opened(folder, PLAIN) as ledger:
+        ledger.put("old", "plain-0", "train", b"old", 1.0)
+        ledger.put("new", "plain-1", "train", b"new", 1.0)
+        ledger.keep_only({"new"})
+        assert ledger.named() == {"plain-1": b"new"}
+        assert ledger.seconds() == 1.0

@@ -388,3 +388,10 @@ def test_a_wrong_parameter_is_refused_before_any_training(
 def test_a_uniform_number_stays_between_its_bounds() -> None:
     values = transform._between((2, 3), "x", torch.zeros(1000, 1, 1, 1), Draws(0))
     assert uniform(values.double().numpy(), 2, 3) > ENOUGH
+
+
+def test_what_kornia_cannot_interpolate_is_left_to_torchvision() -> None:
+    options = {"degrees": 5, "interpolation": "bicubic"}
+    with pytest.raises(InvalidTransform):  # torchvision has no bicubic affine for tensors
+        transform.find("RandomAffine", {**options, "shear": "x"}, channels=1, size=8)
+    assert transform._torchvisions("RandomAffine", options).how == "image by image"

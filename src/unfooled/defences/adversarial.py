@@ -27,8 +27,8 @@ def adversarial(
     Args:
         eps: in pixel units, reached after the warm-up.
         norm: "Linf" or "L2".
-        steps: gradient evaluations a batch. 1 is the single-step training of Wong et al.; on MNIST
-            at eps 0.3, 1 and 2 steps can end in catastrophic overfitting (docs/findings.md).
+        steps: gradient evaluations a batch. 1 is the single-step training of Wong et al., which is
+            quick and can end in catastrophic overfitting; training watches for it.
         step_size: as a share of eps.
         warm_up: share of the training during which eps grows from 0.
 
