@@ -236,9 +236,8 @@ def test_rows_are_written_with_the_job_or_not_at_all(folder: Path) -> None:
 
 
 def test_jobs_of_other_keys_are_forgotten(folder: Path) -> None:
-    with store.opened(folder, PLAIN) as ledger:
-        ledger.put("old", "plain-0", "train", b"old", 1.0)
-        ledger.put("new", "plain-1", "train", b"new", 1.0)
-        ledger.keep_only({"new"})
-        assert ledger.named() == {"plain-1": b"new"}
-        assert ledger.seconds() == 1.0
+    with store.opened(folder, {}) as ledger:
+        ledger.put("second", "b", "attack", b"two", 0.5)
+        ledger.keep_only({"second"})
+        assert ledger.named() == {"b": b"two"}
+        assert ledger.seconds() == 0.5
