@@ -79,27 +79,27 @@ def run(
         _try_out(study, data)
         if source:
             store.write(folder / "study.toml", source.encode())
-        todo = jobs(study, data, place)
+        planned = jobs(study, data, place)
         environment = {**described(data, place, count), "note": note}
         store.write(
             folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode()
         )
-        return list(_done(todo, ledger, Worker(study, data_folder, place), count, on_step))
+        return list(_done(planned, ledger, Worker(study, data_folder, place), count, on_step))
 
 
 def _done(
-    todo: list[Job],
+    planned: list[Job],
     ledger: store.Store,
     worker: Worker,
     workers: int,
     on_step: Callable[[Step], None],
 ) -> Iterator[Failed]:
-    ledger.keep_only({job.key for job in todo})
-    left = [job for job in todo if ledger.get(job.key) is None]
-    whole = sum(job.cost for job in todo)
+    ledger.keep_only({job.key for job in planned})
+    left = [job for job in planned if ledger.get(job.key) is None]
+    whole = sum(job.cost for job in planned)
     done, running = whole - sum(job.cost for job in left), dict[str, float]()
-    finished = len(todo) - len(left)
-    on_step(Step(None, done / whole, finished, len(todo)))
+    finished = len(planned) - len(left)
+    on_step(Step(None, done / whole, finished, len(planned)))
     events = local(
         left,
         worker.perform,
@@ -117,7 +117,7 @@ def _done(
                 done, finished = done + event.job.cost, finished + 1
             else:
                 running[key] = event.share * event.job.cost
-            on_step(Step(event, (done + sum(running.values())) / whole, finished, len(todo)))
+            on_step(Step(event, (done + sum(running.values())) / whole, finished, len(planned)))
             if isinstance(event, Failed):
                 yield event
 
