@@ -1,19 +1,27 @@
 """What an attack is: a function from images that are read correctly to images that may not be.
 
-Every file in `attacks/` holds a function of its own name with this signature, and two constants:
+Every file in `attacks/` holds a function of its own name with this signature, and three constants:
 
     def name(model, images, labels, threat, *, draws, targets=None, **options) -> Images
 
     PROMISE: "bounded" (stays inside the threat) or "nearest" (as close as it can get)
     KNOWS:   "gradients" (white box: the whole model), "scores" (black box: the logits),
-             "decisions" (black box: the class) or "nothing" (the images alone)
+             "decisions" (black box: the class) or "nothing" (never asks the model)
+    NORMS:   those that it can attack under
 
 `labels` are the true labels. With `targets` the attack wants each image read as its target
 (source/target misclassification); without, as anything but its label (misclassification). The
-model arrives frozen and in eval mode. Keyword-only parameters after `targets` are the options.
+model arrives frozen and in eval mode; with `Batch.of(model, images, labels, targets, draws)`
+(`victim.py`) every pass is counted for the image it was made for, and goes the quickest way.
+Keyword-only parameters after `targets` are the options.
+
+A bounded attack returns for each image the best that it found inside the threat. A nearest attack
+returns the nearest image that it saw misread, and the image itself where it saw none; it looks
+everywhere, whatever eps is (which may be infinite), and may take eps as a hint where to look first.
 
 One of ours may also hold `sweep(model, images, labels, threats, *, draws, targets, **options)`, one
-result for each threat, where that is cheaper than one call for each.
+result for each threat, where that is cheaper than one call for each, and `steps(**options)`, about
+how many passes an image takes, where no option of that name says it.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -25,14 +33,31 @@ from torch import nn
 
 from unfooled import catalog
 from unfooled.errors import InvalidInput, InvalidThreat, JobFailed
-from unfooled.gradients import forward, frozen, predict
+from unfooled.gradients import frozen, predict
 from unfooled.losses import fooled
+from unfooled.norms import NORMS
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask
 from unfooled.threat import Threat
+from unfooled.victim import Passes, Rows, Victim
 
 GIVEN = ("draws", "targets")  # keyword parameters of every attack that are no options
-_BATCH = 250  # images; their activations stay in a core's cache
+# Images in hand at once. Not a pass, which `Batch` cuts smaller: with many in hand there are still
+# enough for full passes when most of them have been fooled.
+_AT_ONCE = 1000
+
+
+@dataclass(frozen=True)
+class Attacked:
+    """What an attack made of a batch under one threat.
+
+    Attributes:
+        images: the attacked images.
+        passes: for each image, what it took under this threat and all smaller ones of the sweep.
+    """
+
+    images: Images
+    passes: Passes
 
 
 @dataclass(frozen=True)
@@ -44,6 +69,7 @@ class Attack:
         function: see this file's docstring.
         promise: "bounded" or "nearest".
         knows: "gradients", "scores", "decisions" or "nothing".
+        norms: those that it can attack under.
         options: what differs from the function's defaults.
         sweeper: the file's own `sweep`, or None.
     """
@@ -52,6 +78,7 @@ class Attack:
     function: Callable[..., Images]
     promise: str
     knows: str
+    norms: tuple[str, ...] = tuple(NORMS)
     options: Mapping[str, Any] = field(default_factory=dict)
     sweeper: Callable[..., list[Images]] | None = None
 
@@ -82,8 +109,12 @@ class Attack:
         draws: Draws,
         targets: Labels | None = None,
     ) -> Images:
-        """The attacked images; those that are misread from the start come back unchanged."""
-        return self.sweep(model, images, labels, [threat], draws=draws, targets=targets)[0]
+        """The attacked images; those that are misread from the start come back unchanged.
+
+        Raises:
+            InvalidInput, InvalidThreat, InvalidModel, JobFailed: as `sweep`.
+        """
+        return self.sweep(model, images, labels, [threat], draws=draws, targets=targets)[0].images
 
     def sweep(
         self,
@@ -94,103 +125,180 @@ class Attack:
         *,
         draws: Draws,
         targets: Labels | None = None,
-    ) -> list[Images]:
+    ) -> list[Attacked]:
         """The attacked images for each of several threats of one norm, eps ascending.
 
         An image that is fooled at a small eps is kept as it is for the larger ones: it lies inside
         them too, and an image that has been fooled needs no further work. An attack with a `sweep`
-        of its own may do otherwise; the judge counts the image as fooled either way.
+        of its own may do otherwise; the judge counts the image as fooled either way. A nearest
+        attack is run once, and an image that it could not fool within eps stays as it was.
 
         Raises:
             InvalidInput: images or labels that are not what `shapes.py` says, or a target that is
                 the label.
-            InvalidThreat: threats out of order.
+            InvalidThreat: threats out of order, or of a norm that this attack does not know.
             InvalidModel: outputs or gradients that cannot be used.
             JobFailed: the attack returned NaN, or another shape than it was given.
         """
         check_input(images, labels, targets)
         if list(threats) != sorted(threats, key=lambda threat: threat.eps):
             raise InvalidThreat("the threats of a sweep must be given with eps ascending")
-        seen = model if self.knows == "gradients" else Sealed(model)
+        for threat in threats:
+            self.takes(threat)
         every = torch.arange(len(images), device=images.device)
         ids = every if draws.ids is None else draws.ids.to(images.device)
-        parts: list[list[Images]] = []
+        parts: list[list[Attacked]] = []
         # A user's attack may draw from torch; what it draws shall depend on the draws alone.
         with frozen(model), draws.step("torch").torch_state():
-            for part in every.split(_BATCH):
+            for part in every.split(_AT_ONCE):
                 aims = None if targets is None else targets[part]
-                parts.append(
-                    self._part(seen, images[part], labels[part], threats, draws.at(ids[part]), aims)
-                )
-        return [torch.cat(results) for results in zip(*parts, strict=True)]
+                one = _Run(self, model, images[part], labels[part], aims, draws.at(ids[part]))
+                parts.append(one.results(threats))
+        return [_joined(results) for results in zip(*parts, strict=True)]
 
-    def _part(
-        self,
-        model: nn.Module,
-        images: Images,
-        labels: Labels,
-        threats: Sequence[Threat],
-        draws: Draws,
-        targets: Labels | None,
-    ) -> list[Images]:
-        """One batch; the attack's function meets only images that still stand."""
-        current, results = images, []
-        standing = ~fooled(predict(model, images), labels, targets)
-        if self.sweeper is not None and standing.any():
-            keep = standing
-            found = self.sweeper(
-                model,
-                images[keep],
-                labels[keep],
-                threats,
-                draws=draws.keep(keep),
-                targets=None if targets is None else targets[keep],
-                **self.options,
+    def takes(self, threat: Threat) -> None:
+        """Let only a threat pass that this attack can work under.
+
+        Raises:
+            InvalidThreat: of a norm that it does not know, or without a bound where it needs one.
+        """
+        if threat.norm not in self.norms:
+            raise InvalidThreat(
+                f"{self.name} does not attack under {threat.norm}; it does under "
+                f"{', '.join(self.norms)}"
             )
+        if self.promise == "bounded":
+            threat.bounded()
+
+
+@dataclass(frozen=True)
+class _Run:
+    """An attack on the images that it has in hand at once."""
+
+    attack: Attack
+    model: nn.Module
+    images: Images
+    labels: Labels
+    targets: Labels | None
+    draws: Draws
+
+    def results(self, threats: Sequence[Threat]) -> list[Attacked]:
+        """One for each threat; the attack's function meets only images that still stand."""
+        standing = ~fooled(predict(self.model, self.images), self.labels, self.targets)
+        passes = Passes.none(self.labels)
+        passes.until[~standing] = 0
+        if not standing.any():
+            return [Attacked(self.images, passes) for _ in threats]
+        if self.attack.promise == "nearest":
+            return self._nearest(threats, standing, passes)
+        if self.attack.sweeper is not None:
+            found, added = self._called(self.attack.sweeper, list(threats), standing)
             if len(found) != len(threats):
-                raise JobFailed(f"{self.name} returned {len(found)} results for {len(threats)} eps")
-            return [self._back(images, keep, one) for one in found]
+                raise JobFailed(
+                    f"{self.attack.name} returned {len(found)} results for {len(threats)} eps"
+                )
+            return [self._judged(images, standing, passes, added) for images in found]
+        return self._ascending(threats, standing, passes)
+
+    def _ascending(
+        self, threats: Sequence[Threat], standing: Mask, passes: Passes
+    ) -> list[Attacked]:
+        """Each threat in turn, on what the smaller ones left standing."""
+        results = []
+        current = Attacked(self.images, passes)
         for threat in threats:
             if threat.eps > 0 and standing.any():
-                aims = None if targets is None else targets[standing]
-                one = self.function(
-                    model,
-                    images[standing],
-                    labels[standing],
-                    threat,
-                    draws=draws.keep(standing),
-                    targets=aims,
-                    **self.options,
-                )
-                current = self._back(current, standing, one)
-                still = ~fooled(predict(model, current[standing]), labels[standing], aims)
-                standing = standing.masked_scatter(standing, still)
+                found, added = self._called(self.attack.function, threat, standing, current.images)
+                current = self._judged(found, standing, current.passes, added)
+                standing = current.passes.until < 0
             results.append(current)
         return results
+
+    def _nearest(
+        self, threats: Sequence[Threat], standing: Mask, passes: Passes
+    ) -> list[Attacked]:
+        found, added = self._called(self.attack.function, threats[-1], standing)
+        results = []
+        for threat in threats:
+            near = threat.allows(self.images, found)[:, None, None, None]
+            results.append(
+                self._judged(torch.where(near, found, self.images), standing, passes, added)
+            )
+        return results
+
+    def _called(
+        self,
+        function: Callable[..., Any],
+        threat: Threat | list[Threat],
+        standing: Mask,
+        current: Images | None = None,
+    ) -> tuple[Any, Passes]:
+        """What the function returns for the rows that stand, put back into the batch; its passes.
+
+        Given one threat it returns images, given several a list of images.
+        """
+        base = self.images if current is None else current
+        images, labels = self.images[standing], self.labels[standing]
+        targets = None if self.targets is None else self.targets[standing]
+        widest = threat[-1] if isinstance(threat, list) else threat
+
+        def succeeds(rows: Rows, attempts: Images, logits: Logits) -> Mask:
+            aims = None if targets is None else targets[rows]
+            done = fooled(logits, labels[rows], aims)
+            if done.any():  # the distance is measured of those alone that need it
+                done[done.clone()] = widest.allows(images[rows[done]], attempts[done])
+            return done
+
+        added = Passes.none(labels)
+        victim = Victim(self.model, self.attack.knows, added, succeeds)
+        found = function(
+            victim,
+            images,
+            labels,
+            threat,
+            draws=self.draws.keep(standing),
+            targets=targets,
+            **self.attack.options,
+        )
+        if isinstance(threat, list):
+            return [self._back(base, standing, one) for one in found], added
+        return self._back(base, standing, found), added
+
+    def _judged(self, images: Images, standing: Mask, before: Passes, added: Passes) -> Attacked:
+        """The images, with the passes of those that stood added to what went before."""
+        aims = None if self.targets is None else self.targets[standing]
+        done = fooled(predict(self.model, images[standing]), self.labels[standing], aims)
+        forward, backward, until = (
+            tensor.clone() for tensor in (before.forward, before.backward, before.until)
+        )
+        # What an attack returned without having asked about it took all of its passes.
+        own = torch.where(added.until < 0, added.forward, added.until)
+        until[standing] = torch.where(done, forward[standing] + own, -1)
+        forward[standing] += added.forward
+        backward[standing] += added.backward
+        return Attacked(images, Passes(forward, backward, until))
 
     def _back(self, images: Images, kept: Mask, found: object) -> Images:
         """The batch with the attacked images in their places."""
         expected = (int(kept.sum()), *images.shape[1:])
         if not isinstance(found, torch.Tensor) or found.shape != expected:
             came = list(found.shape) if isinstance(found, torch.Tensor) else type(found).__name__
-            raise JobFailed(f"{self.name} returned {came} for images {list(expected)}")
+            raise JobFailed(f"{self.attack.name} returned {came} for images {list(expected)}")
         if bool(found.isnan().any()):
-            raise JobFailed(f"{self.name} returned {int(found.isnan().sum())} NaN pixels")
+            raise JobFailed(f"{self.attack.name} returned {int(found.isnan().sum())} NaN pixels")
         return images.masked_scatter(_spread(kept), found.to(images.dtype))
 
 
-class Sealed(nn.Module):
-    """A model that answers and gives nothing else away: no parameters, no gradients."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self._answer: Callable[[Images], Logits] = lambda images: forward(
-            model, images.detach()
-        ).detach()
-
-    def forward(self, images: Images) -> Logits:
-        """The logits, cut off from the pixels."""
-        return self._answer(images)
+def _joined(parts: Sequence[Attacked]) -> Attacked:
+    passes = [part.passes for part in parts]
+    return Attacked(
+        torch.cat([part.images for part in parts]),
+        Passes(
+            torch.cat([one.forward for one in passes]),
+            torch.cat([one.backward for one in passes]),
+            torch.cat([one.until for one in passes]),
+        ),
+    )
 
 
 def find(name: str, **options: Any) -> Attack:
@@ -208,6 +316,7 @@ def find(name: str, **options: Any) -> Attack:
         function=function,
         promise=getattr(home, "PROMISE", "bounded"),
         knows=getattr(home, "KNOWS", "gradients"),
+        norms=tuple(getattr(home, "NORMS", NORMS)),
         options=options,
         sweeper=None if ":" in name else getattr(home, "sweep", None),
     )

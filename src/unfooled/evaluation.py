@@ -173,7 +173,8 @@ def _judged(
     targets: Labels | None,
 ) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
     """What the model reads, how far each image was moved, and whether it lies inside, `[t, n]`."""
-    results = attack.sweep(model, images, labels, threats, draws=draws, targets=targets)
+    found = attack.sweep(model, images, labels, threats, draws=draws, targets=targets)
+    results = [one.images for one in found]
     pairs = list(zip(threats, results, strict=True))
     return (
         np.stack([read(predict(model, result)) for result in results]),

@@ -8,12 +8,17 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from unfooled.errors import InvalidInput, InvalidModel
 from unfooled.shapes import Images, Labels, Logits, PerImage
 
 Loss = Callable[[Logits, Labels, Labels | None], PerImage]
+Model = Callable[[Images], Logits]  # an `nn.Module`, or one that has been told more
+
+_PART = {"cpu": 250}  # images a pass: on a CPU their activations then stay in the cache
+_LARGEST_PART = 4000
 
 
 @contextmanager
@@ -33,7 +38,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
             module.training = training
 
 
-def forward(model: nn.Module, images: Images) -> Logits:
+def forward(model: Model, images: Images) -> Logits:
     """The model's logits.
 
     Raises:
@@ -63,8 +68,13 @@ def predict(model: nn.Module, images: Images, *, batch: int = 500) -> Logits:
         return torch.cat([forward(model, part) for part in images.split(batch)])
 
 
+def part_size(images: Images) -> int:
+    """How many of these images go through a model at once."""
+    return _PART.get(images.device.type, _LARGEST_PART)
+
+
 def gradient(
-    model: nn.Module, images: Images, labels: Labels, targets: Labels | None, loss: Loss
+    model: Model, images: Images, labels: Labels, targets: Labels | None, loss: Loss
 ) -> tuple[Logits, PerImage, Images]:
     """Logits, loss and its gradient by the pixels, in one pass; call it on a `frozen` model.
 
@@ -78,16 +88,33 @@ def gradient(
         leaf = images.detach().requires_grad_()
         logits = forward(model, leaf)
         losses = loss(logits, labels, targets)
-        if not losses.requires_grad:
-            raise InvalidModel(
-                "the model gives no gradient: its output does not depend on the pixels"
-            )
         # Summed, not averaged: an image's gradient must not depend on the batch it came in.
-        (by_pixel,) = torch.autograd.grad(losses.sum(), leaf)
+        by_pixel = _by_pixel(losses.sum(), leaf)
+    return logits.detach(), losses.detach(), by_pixel
+
+
+def jacobian(model: Model, images: Images) -> tuple[Logits, Float[Tensor, "n k c h w"]]:
+    """Logits and the gradient of each by the pixels; call it on a `frozen` model.
+
+    Raises:
+        InvalidModel: as `gradient`.
+    """
+    with torch.enable_grad():
+        leaf = images.detach().requires_grad_()
+        logits = forward(model, leaf)
+        sums = logits.sum(0)
+        found = [_by_pixel(one, leaf, again=True) for one in sums]
+    return logits.detach(), torch.stack(found, dim=1)
+
+
+def _by_pixel(total: Tensor, leaf: Images, *, again: bool = False) -> Images:
+    if not total.requires_grad:
+        raise InvalidModel("the model gives no gradient: its output does not depend on the pixels")
+    (by_pixel,) = torch.autograd.grad(total, leaf, retain_graph=again)
     bad = ~by_pixel.flatten(1).isfinite().all(1)
     if bad.any():
         raise InvalidModel(
-            f"the gradient is NaN or infinite for {int(bad.sum())} of {len(images)} images; "
+            f"the gradient is NaN or infinite for {int(bad.sum())} of {len(leaf)} images; "
             "an attack that follows it cannot say anything about this model"
         )
-    return logits.detach(), losses.detach(), by_pixel
+    return by_pixel

@@ -170,7 +170,7 @@ def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
     found = attack.find(sweep.attack, **sweep.options).sweep(
         network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
     )
-    rows = torch.stack([images, *found])
+    rows = torch.stack([images, *(one.images for one in found)])
     reads = [evaluation.read(predict(network, row)) for row in rows]
     filters, maps = model.first_features(network, images[-1:])
     return {

@@ -26,6 +26,23 @@ def margin(logits: Logits, labels: Labels, targets: Labels | None = None) -> Per
     return _chosen(logits, targets) - _best_other(logits, targets)
 
 
+def dlr(logits: Logits, labels: Labels, targets: Labels | None = None) -> PerImage:
+    """The difference of logits ratio: `margin` divided by how far the largest logits lie apart.
+
+    Multiplying the logits by a number changes nothing. Where it is undefined, for fewer than 3
+    classes (4 with targets), it is the margin.
+
+    Source: Croce and Hein 2020, https://arxiv.org/abs/2003.01690, equations 6 and 7.
+    """
+    if logits.shape[1] < (3 if targets is None else 4):
+        return margin(logits, labels, targets)
+    ranked = logits.topk(3 if targets is None else 4, dim=1).values
+    if targets is None:
+        return margin(logits, labels) / (ranked[:, 0] - ranked[:, 2] + 1e-12)
+    spread = ranked[:, 0] - (ranked[:, 2] + ranked[:, 3]) / 2
+    return (_chosen(logits, targets) - _chosen(logits, labels)) / (spread + 1e-12)
+
+
 def fooled(logits: Logits, labels: Labels, targets: Labels | None = None) -> Mask:
     """Whether an image is misread; logits that are not finite read nothing: they count as misread.
 

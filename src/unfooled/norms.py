@@ -1,4 +1,4 @@
-"""Norms of a change, each as the four operations that attacks need.
+"""Norms of a change, each as the operations that attacks need.
 
 Every choice between norms in this package ends in the table `NORMS`. A change `delta` has the
 shape `[n, c, h, w]`; its size is measured for each image by itself.
@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -92,7 +93,80 @@ def _l2_inside(like: Images, eps: float, draws: Draws) -> Images:
     return _l2_edge(like, eps, draws) * radius
 
 
+def _l1_size(delta: Images) -> PerImage:
+    return delta.abs().flatten(1).sum(1)
+
+
+def _l1_project(delta: Images, eps: float) -> Images:
+    """Every pixel's change shortened by the same amount, by the sorted sizes of the changes.
+
+    Source: Duchi et al. 2008, "Efficient projections onto the l1-ball", figure 1.
+    """
+    sizes = delta.abs().flatten(1)
+    ranked = sizes.sort(dim=1, descending=True).values
+    counts = torch.arange(1, ranked.shape[1] + 1, device=delta.device, dtype=delta.dtype)
+    radius = _within(eps, sizes.shape[1])
+    cuts = (ranked.cumsum(1) - radius) / counts
+    kept = (ranked > cuts).sum(1, keepdim=True).clamp_min(1)
+    cut = cuts.gather(1, kept - 1).clamp_min(0).view(-1, 1, 1, 1)
+    return delta.sign() * (delta.abs() - cut).clamp_min(0)
+
+
+_SPARSE = 0.02  # share of the pixels that one steepest step for L1 moves
+
+
+def _l1_steepest(gradient: Images) -> Images:
+    """Equal steps at the pixels of the largest gradient.
+
+    One pixel alone would be the steepest, but it is soon at the end of its range, and so many
+    steps would be needed. Source: Tramer and Boneh 2019, https://arxiv.org/abs/1904.13000, sec. 3.
+    """
+    sizes = gradient.abs().flatten(1)
+    count = max(1, round(_SPARSE * sizes.shape[1]))
+    least = sizes.topk(count, dim=1).values[:, -1:].view(-1, 1, 1, 1)
+    chosen = gradient.sign() * (gradient.abs() >= least)
+    return chosen / _spread(_l1_size(chosen).clamp_min(1))
+
+
+def _l1_edge(like: Images, eps: float, draws: Draws) -> Images:
+    exponential = draws.uniform(like).log_().neg_()
+    share = exponential / _spread(_l1_size(exponential))
+    return share * draws.step("signs").signs(like) * _within(eps, like[0].numel())
+
+
+def _l1_inside(like: Images, eps: float, draws: Draws) -> Images:
+    radius = draws.step("radius").uniform(like[:, :1, :1, :1]) ** (1 / like[0].numel())
+    return _l1_edge(like, eps, draws) * radius
+
+
+def _l0_size(delta: Images) -> PerImage:
+    return (delta != 0).flatten(1).sum(1).to(delta.dtype)
+
+
+def _l0_project(delta: Images, eps: float) -> Images:
+    """The largest changes, as many as eps says."""
+    sizes = delta.abs().flatten(1)
+    count = min(int(eps), sizes.shape[1])
+    if count == 0:
+        return torch.zeros_like(delta)
+    kept = torch.zeros_like(sizes).scatter_(1, sizes.topk(count, dim=1).indices, 1.0)
+    return delta * kept.view_as(delta)
+
+
+def _l0_steepest(gradient: Images) -> Images:
+    largest = gradient.abs().flatten(1).argmax(1, keepdim=True)
+    chosen = torch.zeros_like(gradient).flatten(1).scatter_(1, largest, 1.0)
+    return gradient.sign() * chosen.view_as(gradient)
+
+
+def _l0_edge(like: Images, eps: float, draws: Draws) -> Images:
+    """Black or white at random places."""
+    return _l0_project(draws.uniform(like), eps) * draws.step("signs").signs(like)
+
+
 NORMS = {
     "Linf": Norm("Linf", _linf_size, _linf_project, _linf_steepest, _linf_inside, _linf_edge),
     "L2": Norm("L2", _l2_size, _l2_project, _l2_steepest, _l2_inside, _l2_edge),
+    "L1": Norm("L1", _l1_size, _l1_project, _l1_steepest, _l1_inside, _l1_edge),
+    "L0": Norm("L0", _l0_size, _l0_project, _l0_steepest, _l0_edge, _l0_edge),
 }

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor
 
 from unfooled.shapes import Labels, Mask
@@ -21,6 +21,7 @@ _GOLDEN = -7046029254386353131  # 0x9E3779B97F4A7C15, as the int64 that torch co
 _ROUNDS = ((30, -4658895280553007687), (27, -7723592293110705685))
 # 23 bits: (2 k + 1) / 2^24 and twice that less one are then exact in float32.
 _BITS = 23
+_EACH_BIT = torch.tensor([1 << bit for bit in range(8)], dtype=torch.uint8)
 
 
 def _mixed(state: Tensor) -> Tensor:
@@ -60,10 +61,14 @@ class Draws:
         """The same numbers, for images with these ids."""
         return replace(self, ids=ids)
 
-    def keep(self, mask: Mask) -> "Draws":
-        """The numbers of those images of the batch that the mask keeps."""
-        ids = torch.arange(len(mask), device=mask.device) if self.ids is None else self.ids
-        return replace(self, ids=ids[mask])
+    def keep(self, which: Mask | Int64[Tensor, " m"]) -> "Draws":
+        """The numbers of those images of the batch that a mask keeps, or at these places of it.
+
+        Draws without ids number the images of a batch from 0.
+        """
+        if self.ids is not None:
+            return replace(self, ids=self.ids[which.to(self.ids.device)])
+        return replace(self, ids=which.nonzero()[:, 0] if which.dtype == torch.bool else which)
 
     def number(self) -> int:
         """One non-negative 63-bit number for the purpose as a whole."""
@@ -72,11 +77,15 @@ class Draws:
     def _keys(self, ids: Labels) -> Labels:
         return _mixed(ids * _GOLDEN + _hashed(self.seed, self.purpose))
 
-    def _bits(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+    def _words(self, like: Float[Tensor, "n ..."], each: int) -> Int64[Tensor, "n m"]:
+        """So many hashes for each image."""
         ids = torch.arange(len(like)) if self.ids is None else self.ids
         keys = self._keys(ids.to(like.device))
-        places = torch.arange(1, math.prod(like.shape[1:]) + 1, device=like.device) * _GOLDEN
-        bits = _mixed(keys[:, None] + places)
+        places = torch.arange(1, each + 1, device=like.device) * _GOLDEN
+        return _mixed(keys[:, None] + places)
+
+    def _bits(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        bits = self._words(like, math.prod(like.shape[1:]))
         return ((bits >> (64 - _BITS)) & ((1 << _BITS) - 1)).view(like.shape).to(torch.float32)
 
     def uniform(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
@@ -87,6 +96,13 @@ class Draws:
         """Standard normal numbers, by the inverse of their distribution, in the shape of `like`."""
         centred = self._bits(like).mul_(2).add_(1 - 2**_BITS).mul_(2.0**-_BITS)
         return centred.erfinv_().mul_(math.sqrt(2))
+
+    def signs(self, like: Float[Tensor, "n ..."]) -> Float[Tensor, "n ..."]:
+        """-1 or 1, each in half of the cases, in the shape of `like`; 64 of them from one hash."""
+        each = math.prod(like.shape[1:])
+        words = self._words(like, -(-each // 64))
+        bits = words.view(torch.uint8)[..., None].bitwise_and(_EACH_BIT.to(like.device)) > 0
+        return bits.flatten(1)[:, :each].reshape(like.shape).to(like.dtype).mul_(2).sub_(1)
 
     def order(self, n: int) -> Labels:
         """A random order of the numbers 0 to n - 1."""

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 
 from torch import nn
 
-from unfooled.gradients import gradient
 from unfooled.losses import cross_entropy
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
+from unfooled.victim import Batch
 
 PROMISE = "bounded"
 KNOWS = "gradients"
+NORMS = ("Linf", "L2", "L1")
 
 
 def fgsm(
@@ -42,11 +43,12 @@ def sweep(
     labels: Labels,
     threats: Sequence[Threat],
     *,
-    draws: Draws,  # noqa: ARG001 - every attack is given draws; this one leaves nothing to chance
+    draws: Draws,
     targets: Labels | None = None,
 ) -> list[Images]:
     """`fgsm` for each threat, from one gradient."""
-    _, _, by_pixel = gradient(model, images, labels, targets, cross_entropy)
+    batch = Batch.of(model, images, labels, targets, draws)
+    _, _, by_pixel = batch.gradient(images, cross_entropy)
     results = []
     for threat in threats:
         threat.bounded()

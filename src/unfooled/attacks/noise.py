@@ -8,6 +8,7 @@ from unfooled.threat import Threat
 
 PROMISE = "bounded"
 KNOWS = "nothing"
+NORMS = ("Linf", "L2", "L1")
 
 
 def noise(

@@ -1,18 +1,17 @@
 """Projected gradient descent: many small steps, each projected back into the threat."""
 
-import torch
-from jaxtyping import Int64
-from torch import Tensor, nn
+from torch import nn
 
 from unfooled.errors import InvalidOption
-from unfooled.gradients import gradient, predict
-from unfooled.losses import cross_entropy, fooled
+from unfooled.losses import cross_entropy
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
+from unfooled.victim import Batch
 
 PROMISE = "bounded"
 KNOWS = "gradients"
+NORMS = ("Linf", "L2", "L1")
 
 
 def pgd(
@@ -50,27 +49,23 @@ def pgd(
             f"it got steps={steps}, restarts={restarts}, step_size={step_size}"
         )
     size = 2.5 * threat.eps / steps if step_size is None else step_size
+    batch = Batch.of(model, images, labels, targets, draws)
     result = images.clone()
-    left = torch.arange(len(images), device=images.device)
+    left = batch
     for restart in range(restarts):
-        current = threat.random_start(images, draws.step(restart))[left]
+        current = threat.random_start(left.images, left.draws.step(restart))
         for _ in range(steps):
-            logits, _, by_pixel = gradient(
-                model, current, labels[left], _of(targets, left), cross_entropy
-            )
-            result[left] = current
-            stands = ~fooled(logits, labels[left], _of(targets, left))
-            left, current, by_pixel = left[stands], current[stands], by_pixel[stands]
-            if not len(left):
-                return result
-            current = threat.project(images[left], current + size * threat.steepest(by_pixel))
-        result[left] = current
+            logits, _, by_pixel = left.gradient(current, cross_entropy)
+            misread = left.misread(logits)
+            if misread.any():
+                result[left.places[misread]] = current[misread]
+                left, current, by_pixel = left.keep(~misread), current[~misread], by_pixel[~misread]
+                if not len(left):
+                    return result
+            current = threat.project(left.images, current + size * threat.steepest(by_pixel))
+        result[left.places] = current
         if restart + 1 < restarts:
-            left = left[~fooled(predict(model, current), labels[left], _of(targets, left))]
+            left = left.keep(~left.fooled(current))
         if not len(left):
             break
     return result
-
-
-def _of(targets: Labels | None, left: Int64[Tensor, " m"]) -> Int64[Tensor, " m"] | None:
-    return None if targets is None else targets[left]

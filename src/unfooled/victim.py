@@ -1,0 +1,213 @@
+"""What an attack meets: a model that counts what it is asked, and the images that still stand.
+
+An attack is told nothing that its `KNOWS` does not cover, and every pass is counted for the image
+that it was made for. `Batch` holds images with all that belongs to them, row by row, so that an
+attack drops those that have been fooled in one line and goes on with the others.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from unfooled import gradients
+from unfooled.gradients import Loss
+from unfooled.losses import fooled
+from unfooled.randomness import Draws
+from unfooled.shapes import Images, Labels, Logits, Mask, PerImage
+
+Rows = Int64[Tensor, " m"]  # places in a batch; one may stand there several times
+
+
+@dataclass(frozen=True)
+class Passes:
+    """How often each image of a batch went through the model, `[n]` each.
+
+    Attributes:
+        forward: forward passes; of a black box these are the queries.
+        backward: gradients.
+        until: forward passes after which the attack first saw itself succeed; -1 where it did not.
+    """
+
+    forward: Labels
+    backward: Labels
+    until: Labels
+
+    @classmethod
+    def none(cls, like: Labels) -> "Passes":
+        """No passes yet, for a batch with these labels."""
+        return cls(torch.zeros_like(like), torch.zeros_like(like), torch.full_like(like, -1))
+
+
+class Victim(nn.Module):
+    """A model that answers as much as an attack may know, and counts.
+
+    With "gradients" it answers as the model does; with "scores" by logits without a gradient; with
+    less by the class alone: 1 at the class that is read, 0 elsewhere. Its parameters cannot be
+    reached.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        knows: str,
+        passes: Passes,
+        succeeds: Callable[[Rows, Images, Logits], Mask],
+    ) -> None:
+        super().__init__()
+        answer = {"gradients": gradients.forward, "scores": _scores}.get(knows, _class_alone)
+        # Held by a function, not as a submodule, so that there are no parameters to show.
+        self._answer: Callable[[Images], Logits] = partial(answer, model)
+        self.passes = passes
+        self._succeeds = succeeds
+
+    def forward(self, images: Images) -> Logits:
+        """An answer for each image; they are taken to be the whole batch, in its order."""
+        n = len(self.passes.forward)
+        if len(images) == n:
+            return self.ask(images, torch.arange(n, device=images.device))
+        # Nobody said which rows these are: count for each as many as it may have been.
+        self.passes.forward.add_(-(-len(images) // n))
+        return self._answer(images)
+
+    def ask(self, images: Images, rows: Rows) -> Logits:
+        """An answer for each of these images, which are attempts at these rows of the batch."""
+        logits = self._answer(images)
+        with torch.no_grad():
+            self.passes.forward.index_add_(0, rows, torch.ones_like(rows))
+            fresh = self.passes.until[rows] < 0
+            fresh &= self._succeeds(rows, images.detach(), logits.detach())
+            if fresh.any():
+                self.passes.until[rows[fresh]] = self.passes.forward[rows[fresh]]
+        return logits
+
+    def followed(self, rows: Rows, times: int) -> None:
+        """Count gradients for these rows."""
+        self.passes.backward.index_add_(0, rows, torch.full_like(rows, times))
+
+
+def _scores(model: nn.Module, images: Images) -> Logits:
+    return gradients.forward(model, images.detach()).detach()
+
+
+def _class_alone(model: nn.Module, images: Images) -> Logits:
+    logits = _scores(model, images)
+    chosen = torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
+    return chosen.masked_fill_(~logits.isfinite().all(1, keepdim=True), torch.nan)
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Images under attack, with all that belongs to them, row by row.
+
+    Attributes:
+        model: a `Victim`, or any other model, whose passes are then not counted.
+        images: as they are without attack.
+        labels, targets: the true classes, and the wanted ones or None.
+        draws: their chance.
+        places: of these rows in the batch that the attack was given.
+    """
+
+    model: nn.Module
+    images: Images
+    labels: Labels
+    targets: Labels | None
+    draws: Draws
+    places: Rows
+
+    @classmethod
+    def of(
+        cls, model: nn.Module, images: Images, labels: Labels, targets: Labels | None, draws: Draws
+    ) -> "Batch":
+        """All that an attack is given."""
+        places = torch.arange(len(images), device=images.device)
+        own = draws if draws.ids is not None else draws.at(places)
+        return cls(model, images, labels, targets, own, places)
+
+    def __len__(self) -> int:
+        return len(self.places)
+
+    def keep(self, which: Mask | Rows) -> "Batch":
+        """The rows that a mask keeps, or those at these places of this batch."""
+        return Batch(
+            self.model,
+            self.images[which],
+            self.labels[which],
+            None if self.targets is None else self.targets[which],
+            self.draws.keep(which),
+            self.places[which],
+        )
+
+    def aimed(self, targets: Labels | None) -> "Batch":
+        """The same rows, wanted to be read as these classes (None: as anything but their label)."""
+        return replace(self, targets=targets)
+
+    def logits(self, current: Images, rows: Rows | None = None) -> Logits:
+        """What the model says to one attempt at each row, or to attempts at `rows` in their order.
+
+        Any number may be asked at once: they go through the model in small parts. One pass each.
+        """
+        places = self.places if rows is None else self.places[rows]
+        with torch.no_grad():
+            return torch.cat([self._model(places[p])(current[p]) for p in _parts(current)])
+
+    def fooled(self, current: Images, rows: Rows | None = None) -> Mask:
+        """Whether attempts are misread, or read as their targets; one pass each."""
+        every = self if rows is None else self.keep(rows)
+        return every.misread(self.logits(current, rows))
+
+    def misread(self, logits: Logits) -> Mask:
+        """Whether these answers, one for each row, are what the attack wants; no pass."""
+        return fooled(logits, self.labels, self.targets)
+
+    def gradient(self, current: Images, loss: Loss) -> tuple[Logits, PerImage, Images]:
+        """Logits, loss and its gradient by the pixels, for one attempt at each row.
+
+        One forward and one backward pass each. The loss is given the rows' labels and targets.
+
+        Raises:
+            InvalidModel: there is no gradient, or it is NaN or infinite.
+        """
+        found = []
+        for p in _parts(current):
+            targets = None if self.targets is None else self.targets[p]
+            model = self._model(self.places[p])
+            found.append(gradients.gradient(model, current[p], self.labels[p], targets, loss))
+            self._follow(self.places[p], 1)
+        logits, losses, by_pixel = zip(*found, strict=True)
+        return torch.cat(logits), torch.cat(losses), torch.cat(by_pixel)
+
+    def jacobian(self, current: Images) -> tuple[Logits, Float[Tensor, "n k c h w"]]:
+        """Logits and the gradient of each of them: one forward and k backward passes a row.
+
+        Raises:
+            InvalidModel: there is no gradient, or it is NaN or infinite.
+        """
+        found = []
+        for p in _parts(current):
+            logits, by_pixel = gradients.jacobian(self._model(self.places[p]), current[p])
+            self._follow(self.places[p], logits.shape[1])
+            found.append((logits, by_pixel))
+        logits, by_pixel = zip(*found, strict=True)
+        return torch.cat(logits), torch.cat(by_pixel)
+
+    def _model(self, places: Rows) -> Callable[[Images], Logits]:
+        """The model, told which rows it is asked about."""
+        if isinstance(self.model, Victim):
+            return partial(self.model.ask, rows=places)
+        return partial(gradients.forward, self.model)
+
+    def _follow(self, places: Rows, times: int) -> None:
+        if isinstance(self.model, Victim):
+            self.model.followed(places, times)
+
+
+def _parts(images: Images) -> Iterator[slice]:
+    """Slices of a size at which a pass is quickest, the last one not much smaller than the rest."""
+    size = gradients.part_size(images)
+    count = max(1, -(-len(images) // size))
+    size = -(-len(images) // count)
+    return (slice(start, start + size) for start in range(0, len(images), max(1, size)))
