@@ -1,9 +1,12 @@
-# Each target sets up what it needs in .venv first. Written for GNU make 3.81 and later, any POSIX sh.
+# Each target sets up what it needs first, in .venv, or in .venv-bench for the libraries that we are
+# measured against: they pin old packages. Written for GNU make 3.81 and later, any POSIX sh.
 
 VENV := .venv
 BIN := $(VENV)/bin
+BENCH := .venv-bench
 # Written last, so a set-up that was interrupted starts again from nothing.
 READY := $(VENV)/.ready
+BENCH_READY := $(BENCH)/.ready
 # Looked for in this order when uv is not installed.
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
@@ -12,15 +15,16 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test check format clean
+.PHONY: help setup study test check format bench clean
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
 	@echo 'make test     the tests (ARGS="-k pgd" for some of them)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'
+	@echo 'make bench    our attacks against five libraries, into docs/benchmarks.md (ARGS="--only pgd")'
 	@echo 'make setup    only set up .venv, which the others do by themselves'
-	@echo 'make clean    remove .venv and caches; runs are kept'
+	@echo 'make clean    remove .venv, .venv-bench and caches; runs are kept'
 
 setup: $(READY)
 
@@ -39,20 +43,26 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+bench: $(BENCH_READY)
+	$(BENCH)/bin/python benchmarks/attacks.py --write $(ARGS)
 
-$(READY): pyproject.toml constraints.txt
+clean:
+	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
+
+$(READY): GROUPS := --group test --group lint
+$(BENCH_READY): GROUPS := --group peers
+
+$(READY) $(BENCH_READY): pyproject.toml constraints.txt
 	@set -e; \
-	test -e $@ || rm -rf $(VENV); \
+	test -e $@ || rm -rf $(@D); \
 	rm -f $@; \
 	if command -v uv >/dev/null; then \
 		uv=uv; \
-		test -d $(VENV) || uv venv $(VENV); \
+		test -d $(@D) || uv venv $(@D); \
 	else \
-		uv=$(BIN)/uv; \
+		uv=$(@D)/bin/uv; \
 		test -x $$uv || { \
-			rm -rf $(VENV); \
+			rm -rf $(@D); \
 			for python in $(PYTHONS) ''; do \
 				"$$python" -c 'import ensurepip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && break; \
 			done; \
@@ -62,11 +72,11 @@ $(READY): pyproject.toml constraints.txt
 					"name a Python: make PYTHON=/path/to/python3" >&2; \
 				exit 1; \
 			fi; \
-			echo "Setting up $(VENV) with $$("$$python" --version)"; \
-			"$$python" -m venv $(VENV); \
-			$(BIN)/python -m pip install --quiet --disable-pip-version-check uv; \
+			echo "Setting up $(@D) with $$("$$python" --version)"; \
+			"$$python" -m venv $(@D); \
+			$(@D)/bin/python -m pip install --quiet --disable-pip-version-check uv; \
 		}; \
 	fi; \
-	$$uv pip install --python $(BIN)/python --constraint constraints.txt \
-		--group test --group lint --editable .; \
+	$$uv pip install --python $(@D)/bin/python --constraint constraints.txt \
+		$(GROUPS) --editable .; \
 	touch $@

@@ -5,8 +5,9 @@ import pytest
 import toys
 
 from unfooled.answer import Answer, answer, percent, points, points_interval
+from unfooled.outcomes import CLEAN, WORST
 from unfooled.recipe import Recipe
-from unfooled.results import CLEAN, WORST, Comparison, Curve, RecipeResult, Results
+from unfooled.results import Comparison, Curve, RecipeResult, Results
 from unfooled.statistics import Estimate
 from unfooled.study import Sweep
 
@@ -69,6 +70,7 @@ def results(
         "comparisons": tuple(comparisons),
         "outside": {},
         "weaker": {},
+        "targeted": (),
         "missing": (),
     }
     return Results(**{**given, **changes})

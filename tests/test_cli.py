@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+import toys
 
 from unfooled import catalog, cli
 
@@ -96,7 +97,9 @@ def test_list_names_every_member_and_show_explains_it(
             cli.show(name)
             assert name in capsys.readouterr().out
     cli.show("pgd")
-    assert "step_size = None" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    for part in ("step_size = None", "white box", "unfooled attack --model", "[[attacks]]"):
+        assert part in shown
     cli.show("strided")
     assert "166,406 parameters" in capsys.readouterr().out
 
@@ -167,3 +170,106 @@ def test_a_fallback_is_told_on_the_screen_and_in_the_title(
     assert "running the study 'fallback.toml' instead" in screen.err
     pages = (tmp_path / "runs" / "fallback" / "report" / "results.html").read_text()
     assert "MNIST could not be had" in pages
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A network of a run, in the folder where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    return toys.saved(tmp_path / "plain-0.safetensors").name
+
+
+def attacked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """`unfooled attack` in this process, which has imported torch already; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["unfooled", "attack", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_an_attack_prints_a_table_and_leaves_its_files(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--attack", "pgd", "--eps", "8/255", "--n", "12", "--option", "steps=3"]
+    assert attacked(monkeypatch, "--model", weights, *given, "--out", "here") == 0
+    screen = capsys.readouterr()
+    assert screen.err == ""
+    for part in ("clean accuracy", "12 images", "fooled", "robust accuracy", "8 bits"):
+        assert part in screen.out
+    assert Path("here/adversarial.safetensors").is_file()
+    assert Path("here/sheet.png").is_file()
+    assert len(list(Path("here/png").iterdir())) == 12
+    assert not list(Path("here").rglob(".*"))
+
+
+def test_an_attack_needs_no_more_than_a_model(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert attacked(monkeypatch, "--model", weights, "--n", "3") == 0
+    folder = Path("runs/attacks/plain-0-pgd-Linf-0.1")
+    assert str(folder / "adversarial.safetensors") in capsys.readouterr().out.replace("\n", "")
+
+
+def test_a_transfer_attack_takes_the_files_of_its_surrogates(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--model", weights, "--attack", "transfer", "--surrogate", weights, "--n", "5"]
+    assert attacked(monkeypatch, *given) == 0
+    assert "transfer" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--attack", "pgdd"], "did you mean 'pgd'"),
+        (["--option", "stepz=3"], "pgd has no option 'stepz'; it has: steps"),
+        (["--option", "steps=many"], "steps must be int"),
+        (["--option", "steps"], "steps=10"),
+        (["--option", "steps=0"], "steps >= 1"),
+        (["--norm", "L0"], "pgd does not attack under L0; it does under Linf, L2, L1"),
+        (["--norm", "L3"], "unknown norm 'L3'"),
+        (["--eps", "8/0"], "eps must be"),
+        (["--eps", "-0.1"], "eps must be 0 or more"),
+        (["--eps", "nan"], "eps must be 0 or more"),
+        (["--eps", "much"], "eps must be"),
+        (["--eps", ""], "eps must be"),
+        (["--eps", "inf"], "finite eps"),
+        (["--n", "0"], "at least 1"),
+        (["--targets", "7"], "numbered from 0 to 2"),
+        (["--targets", "runerup"], "did you mean 'runner_up'"),
+        (["--surrogate", "nowhere"], "cannot read nowhere"),
+        (["--attack", "transfer"], "--surrogate"),
+        (["--model", "nowhere"], "cannot read nowhere"),
+        (["--model", "."], "Is a directory"),
+        (["--dataset", "digitz"], "did you mean 'digits'"),
+        (["--dataset", "digits"], "do not fit"),
+        (["--device", "tpu"], "device must be auto, cpu or cuda"),
+        (["--out", "plain-0.safetensors"], "choose another by --out"),
+    ],
+)
+def test_a_mistake_in_an_attack_gets_one_line_and_leaves_nothing(
+    weights: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unchecked: None,
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert attacked(monkeypatch, "--model", weights, *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+    assert not list(Path.cwd().rglob("*.png"))
+
+
+def test_an_interrupted_attack_leaves_nothing(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise cli._Interrupted
+
+    monkeypatch.setattr("unfooled.crafting.craft", interrupted)
+    assert attacked(monkeypatch, "--model", weights, "--out", "here") == 130
+    assert "interrupted" in capsys.readouterr().err
+    assert not [path for path in Path("here").rglob("*") if path.is_file()]

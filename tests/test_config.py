@@ -157,7 +157,10 @@ def test_there_are_studies_to_read() -> None:
         ("steps = 20", "stepps = 20", "attacks[1]: pgd has no option 'stepps'; it has: steps"),
         ("steps = 20", "steps = 2.5", "attacks[1]: pgd: steps must be int, not 2.5"),
         ("images = 100", "images = 0", "attacks[1].images: input should be greater than or equal"),
-        ('norm = "L2"', 'norm = "L3"', "attacks[1].norm: input should be 'Linf' or 'L2'"),
+        ('norm = "L2"', 'norm = "L3"', "attacks[1].norm: input should be 'Linf', 'L2'"),
+        ('norm = "L2"', 'norm = "L0"', "attacks[1]: pgd does not attack under L0; it does under"),
+        ("steps = 20", "targets = 1.5", "attacks[1].targets"),
+        ("[0, 0.1, 0.3]", '[0, 0.1, 0.3]\ntargets = "every"', "of any attack without targets"),
         ("eps = [0, 0.1, 0.3]", "eps = [0, -0.1]", "attacks[0].eps[1]: input should be greater"),
         ("eps = [0, 0.1, 0.3]", "eps = [0.1, nan]", "attacks[0].eps[1]: input should be a finite"),
         ("eps = [0, 0.1, 0.3]", "eps = [0.1, inf]", "attacks[0].eps[1]: input should be a finite"),
@@ -207,6 +210,29 @@ def test_a_study_without_recipes_or_attacks_is_refused(tmp_path: Path) -> None:
     assert lines == ["recipes: is missing", "attacks: is missing"]
     lines = errors(tmp_path, 'dataset = "digits"\nanswer_eps = 0.1\nattacks = []\n[recipes]\n')
     assert len(lines) == 2
+
+
+def test_an_attack_may_want_chosen_classes(tmp_path: Path) -> None:
+    study = read(tmp_path, GOOD.replace("steps = 20", 'steps = 20\ntargets = "least_likely"'))
+    assert [sweep.targets for sweep in study.sweeps] == ["", "least_likely"]
+    assert study.sweeps[1].title == "PGD-20 to least likely"
+    study = read(tmp_path, GOOD.replace("steps = 20", "steps = 20\ntargets = 3"))
+    assert study.sweeps[1].targets == "3"
+
+
+def test_transfer_needs_a_second_recipe(tmp_path: Path) -> None:
+    alone = """
+    dataset = "digits"
+    answer_eps = 0.1
+    [recipes.plain]
+    [[attacks]]
+    name = "transfer"
+    eps = [0.1]
+    """
+    assert errors(tmp_path, alone) == [
+        "attacks[0]: transfer crafts on the networks of other recipes; there is only one"
+    ]
+    assert read(tmp_path, alone + "[recipes.other]\n").sweeps[0].uses_surrogates
 
 
 def test_a_users_own_members_are_accepted(tmp_path: Path) -> None:

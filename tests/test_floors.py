@@ -13,16 +13,22 @@ HOUSE = Path(unfooled.__file__).parent
 # A plural folder lives on the floor of the singular file beside it.
 FLOORS = {
     "words": ["errors", "shapes"],
-    "mathematics of one batch": ["norms", "losses", "gradients", "randomness", "catalog"],
+    "mathematics of one batch": [
+        *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane"),
+        *("geometry", "kernels", "l1_box", "victim", "specimens"),
+    ],
     "nouns": [
+        *("targets", "obfuscated"),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
     ],
-    "acts": ["attack", "attacks", "defence", "defences"],
-    "one training, one evaluation, one question": ["training", "evaluation", "study"],
-    "judgement": ["statistics", "results", "answer"],
-    "runs": ["config", "jobs", "engine", "engines", "store", "run"],
-    "telling": ["report", "figures", "page", "reports", "publish"],
-    "the front door": ["cli", "__main__", "__init__"],
+    "acts": ["ascent", "starts", "attack", "attacks", "defence", "defences"],
+    "one training, one evaluation, one question": [
+        *("training", "evaluation", "study", "trial", "promises"),
+    ],
+    "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
+    "runs": ["config", "jobs", "engine", "engines", "store", "run", "arguments", "crafting"],
+    "telling": ["report", "figures", "page", "reports", "publish", "sheet", "exhibit", "guide"],
+    "the front door": ["cli", "testing", "__main__", "__init__"],
 }
 HEIGHT = {file: height for height, files in enumerate(FLOORS.values()) for file in files}
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -6,7 +6,7 @@ import toys
 from torch import Tensor, nn
 
 from unfooled.errors import InvalidInput, InvalidModel
-from unfooled.gradients import forward, frozen, gradient, predict
+from unfooled.gradients import evened, forward, frozen, gradient, jacobian, part_size, predict
 from unfooled.losses import cross_entropy, margin
 from unfooled.shapes import Images, Labels
 
@@ -35,6 +35,49 @@ def test_a_gradient_can_be_had_where_gradients_are_switched_off(
         logits, losses, by_pixel = gradient(plane, images, labels, None, margin)
     assert by_pixel.abs().sum() > 0
     assert not any(tensor.requires_grad for tensor in (logits, losses, by_pixel))
+
+
+def test_the_jacobian_holds_the_gradient_of_each_logit(net: nn.Module, images: Images) -> None:
+    net.eval()
+    logits, by_pixel = jacobian(net, images)
+    torch.testing.assert_close(logits, net(images).detach())
+    for one in range(3):
+        labels = torch.full((24,), one)
+
+        def chosen(logits, labels, targets):
+            return logits.gather(1, labels[:, None])[:, 0]
+
+        _, _, alone = gradient(net, images, labels, None, chosen)
+        torch.testing.assert_close(by_pixel[:, one], alone)
+    with torch.no_grad():
+        torch.testing.assert_close(jacobian(net, images)[1], by_pixel)
+
+
+def test_a_gradient_is_evened_for_each_image_by_itself() -> None:
+    by_pixel = (
+        toys.pictures(4, low=-1, high=1) * torch.tensor([1e-20, 1, 1e3, 0])[:, None, None, None]
+    )
+    even = evened(by_pixel)
+    assert even.abs().mean((1, 2, 3)).sub(torch.tensor([1.0, 1, 1, 0])).abs().max() < 1e-5
+    assert torch.equal(even.sign(), by_pixel.sign())
+    torch.testing.assert_close(evened(by_pixel[1:2]), even[1:2])
+
+
+def test_a_part_is_smaller_the_larger_the_largest_layer() -> None:
+    class Widens(nn.Module):
+        def __init__(self, times: int) -> None:
+            super().__init__()
+            self.times = times
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.flatten(1).repeat(1, self.times)[:, :2]
+
+    images = toys.pictures(3)
+    sizes = [part_size(Widens(times), images) for times in (1, 100, 10_000)]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] == 1000  # the most
+    assert sizes[2] == 16  # the least
+    assert 16 < sizes[1] < 1000
 
 
 def test_frozen_leaves_the_model_as_it_was(net: nn.Module) -> None:

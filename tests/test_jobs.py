@@ -31,7 +31,7 @@ def test_a_study_has_trainings_attacks_on_each_and_pictures_of_the_first_seed(
     )
     for name, job in found.items():
         if job.kind != "train":
-            assert job.needs is found["-".join(name.split("-")[:2])]
+            assert job.needs == (found["-".join(name.split("-")[:2])],)
 
 
 def test_every_job_comes_after_the_one_that_it_needs_and_long_ones_first(
@@ -41,7 +41,7 @@ def test_every_job_comes_after_the_one_that_it_needs_and_long_ones_first(
     slow = replace(study.recipes[1], defence=("adversarial", {"steps": 9}))
     found = jobs.jobs(replace(study, recipes=(study.recipes[0], slow)), striped, "cpu")
     places = {job.key: place for place, job in enumerate(found)}
-    assert all(places[job.needs.key] < places[job.key] for job in found if job.needs)
+    assert all(places[one.key] < places[job.key] for job in found for one in job.needs)
     assert [job.recipe for job in found if job.kind == "train"] == [1, 1, 0, 0]
 
 
@@ -144,7 +144,7 @@ def done(worker: Worker) -> dict[str, bytes]:
     files: dict[str, bytes] = {}
     names: dict[str, bytes] = {}
     for job in jobs.jobs(worker.study, worker.data, "cpu"):
-        weights = files[job.needs.key] if job.needs else None
+        weights = tuple(files[one.key] for one in job.needs)
         files[job.key] = names[job.name(worker.study)] = worker.perform(
             job, weights, lambda _: None
         )
@@ -158,7 +158,7 @@ def test_a_trainings_file_holds_weights_and_what_came_of_it(
     assert (about["recipe"], about["seed"], about["overfitted"]) == ("flips", 1, None)
     assert (about["architecture"], about["dataset"]) == ("toys:pyramid", "toys:striped")
     assert len(about["history"]) == 2
-    network = worker.network(done["flips-1"], 1)
+    network = model.restored(done["flips-1"], "toys:pyramid", channels=1, size=8, classes=3)
     assert not network.training
     read = toys.read_by(network, worker.data.validation.pixels())
     share = float((read == worker.data.validation.labels).float().mean())
@@ -194,14 +194,14 @@ def test_a_job_done_twice_gives_the_same_bytes(worker: Worker, done: dict[str, b
     again = Worker(toys.study(), None, "cpu")
     for name, job in by_name(again.study, again.data).items():
         if name in ("flips-0", "flips-0-1-pgd-Linf"):
-            weights = done["flips-0"] if job.needs else None
+            weights = (done["flips-0"],) if job.needs else ()
             assert again.perform(job, weights, lambda _: None) == done[name]
 
 
 def test_progress_of_a_training_is_reported(worker: Worker) -> None:
     shares: list[float] = []
     job = next(job for job in jobs.jobs(worker.study, worker.data, "cpu") if job.kind == "train")
-    worker.perform(job, None, shares.append)
+    worker.perform(job, (), shares.append)
     assert shares == sorted(shares)
     assert 0 <= shares[0] <= shares[-1] < 1
 
@@ -211,7 +211,7 @@ def test_a_training_that_fails_is_an_error(striped: Dataset) -> None:
     wrong = Worker(toys.study(recipes=(wild,)), None, "cpu")
     job = jobs.jobs(wrong.study, striped, "cpu")[0]
     with pytest.raises(JobFailed, match="loss became"):
-        wrong.perform(job, None, lambda _: None)
+        wrong.perform(job, (), lambda _: None)
 
 
 def test_a_job_is_plain_enough_to_be_told(striped: Dataset) -> None:

@@ -28,7 +28,32 @@ def test_normal_numbers_are_normal_and_finite() -> None:
     assert stats.kstest(numbers.flatten().double().numpy(), "norm").pvalue > 0.01
 
 
-@pytest.mark.parametrize("draw", ["uniform", "normal"])
+def test_signs_are_fair_coins_and_independent_within_a_word_and_between_words() -> None:
+    signs = Draws(0).signs(torch.empty(500, 3, 50))
+    assert set(signs.unique().tolist()) == {-1.0, 1.0}
+    assert abs(float(signs.mean())) < 4 / signs.numel() ** 0.5
+    flat = signs.flatten(1)
+    for lag in (1, 2, 8, 63, 64, 65):
+        assert abs(float((flat[:, lag:] * flat[:, :-lag]).mean())) < 4 / flat.numel() ** 0.5
+    assert abs(float((flat[1:] * flat[:-1]).mean())) < 4 / flat.numel() ** 0.5
+
+
+@pytest.mark.parametrize("shape", [(3, 1), (3, 63), (3, 64), (3, 65), (3, 1, 8, 8)])
+def test_signs_come_in_the_shape_and_kind_that_is_asked_for(shape: tuple[int, ...]) -> None:
+    for dtype in (torch.float32, torch.float64):
+        signs = Draws(0).signs(torch.empty(shape, dtype=dtype))
+        assert signs.shape == shape
+        assert signs.dtype == dtype
+        assert (signs.abs() == 1).all()
+
+
+def test_numbers_do_not_depend_on_how_many_follow_them() -> None:
+    for draw in (Draws(0).uniform, Draws(0).signs):
+        few, many = draw(torch.empty(5, 100)), draw(torch.empty(5, 130))
+        assert torch.equal(few, many[:, :100])
+
+
+@pytest.mark.parametrize("draw", ["uniform", "normal", "signs"])
 def test_numbers_belong_to_the_image_and_not_to_its_batch(draw: str) -> None:
     ids = torch.tensor([7, 3, 99999])
     together = getattr(Draws(1, "p", ids), draw)(LIKE[:3])
@@ -52,6 +77,13 @@ def test_seeds_purposes_and_steps_are_independent(other: Draws) -> None:
 def test_neighbouring_images_are_independent() -> None:
     numbers = Draws(0).uniform(torch.empty(20000, 1)).flatten()
     assert abs(float(torch.corrcoef(torch.stack([numbers[1:], numbers[:-1]]))[0, 1])) < 0.03
+
+
+def test_places_keep_the_numbers_of_the_images_there_in_their_order() -> None:
+    places = torch.tensor([7, 3, 7])
+    for draws in (Draws(0), Draws(0).at(torch.arange(len(LIKE)) + 50)):
+        kept = draws.keep(places).uniform(LIKE[places])
+        assert torch.equal(kept, draws.uniform(LIKE)[places])
 
 
 def test_without_ids_the_images_of_a_batch_are_numbered_from_0() -> None:

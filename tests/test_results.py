@@ -7,7 +7,8 @@ import pytest
 import toys
 
 from unfooled.evaluation import Evaluation
-from unfooled.results import CLEAN, WORST, Facts, Results, build
+from unfooled.outcomes import CLEAN, WORST, Facts
+from unfooled.results import Results, build
 from unfooled.study import Study, Sweep
 from unfooled.threat import Threat
 
@@ -28,15 +29,12 @@ def facts(
 ) -> Evaluation:
     """Facts about images whose label is 0; `read_as` has a row for each eps above 0."""
     n = len(ids)
-    return Evaluation(
+    return toys.evaluation(
+        read_as,
         attack=sweep.attack,
         threats=tuple(sweep.threats),
         ids=np.array(ids),
-        labels=np.zeros(n, dtype=np.int64),
-        targets=None,
         clean=np.array(clean or [0] * n),
-        read_as=np.array(read_as),
-        distance=np.full((len(read_as), n), 0.05),
         inside=np.array(inside) if inside else np.ones((len(read_as), n), dtype=bool),
     )
 

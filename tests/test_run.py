@@ -18,6 +18,7 @@ from unfooled.errors import (
 )
 from unfooled.recipe import Plan
 from unfooled.run import Step
+from unfooled.study import Sweep
 
 JOBS = 14  # 2 recipes x 2 seeds x (training + 2 attacks) + 2 x pictures
 
@@ -54,6 +55,40 @@ def test_a_run_does_every_job_and_keeps_it(tmp_path: Path) -> None:
     assert environment["data"]["sha256"] == toys.striped().sha256
     assert len(list((tmp_path / "models").iterdir())) == 4
     assert len(list((tmp_path / "facts").iterdir())) == 10
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_study_crafts_on_its_other_recipes_and_turns_classes_into_others(tmp_path: Path) -> None:
+    study = toys.study(
+        sweeps=(
+            Sweep("fgsm", {}, "Linf", (0.0, 0.1, 0.2)),
+            Sweep("transfer", {"steps": 3}, "Linf", (0.1, 0.2), images=20),
+            Sweep("pgd", {"steps": 3}, "Linf", (0.1, 0.2), images=12, targets="every"),
+            Sweep("pgd", {"steps": 3}, "Linf", (0.2,), images=12, targets="standing"),
+        )
+    )
+    assert run.run(study, tmp_path, device="cpu", workers=1) == []
+    results = report.gather(tmp_path).results
+    plain = results.recipes[0]
+    transfer = plain.curve("transfer-3", "Linf")
+    assert transfer.images == 20
+    assert transfer.at(0.1).value <= transfer.at(0.0).value
+    # What wants chosen classes has no curve and no part in the worst case.
+    assert [curve.attack for curve in plain.curves] == ["FGSM", "transfer-3", "worst case"]
+    every = [one for one in results.targeted if one.attack == "PGD-3 to every"]
+    assert [(one.recipe, one.eps) for one in every] == [
+        (name, eps) for name in ("plain", "flips") for eps in (0.1, 0.2)
+    ]
+    assert all(one.turned.images == 12 for one in every)
+    to_one = [one for one in results.targeted if one.attack == "PGD-3 to standing"]
+    assert [cell is None for cell in to_one[0].cells[0]] == [True, False, True]
+
+
+@pytest.mark.usefixtures("_serially")
+def test_a_target_that_does_not_exist_is_refused_before_any_training(tmp_path: Path) -> None:
+    study = toys.study(sweeps=(Sweep("fgsm", {}, "Linf", (0.1,), targets="runner_upp"),))
+    with pytest.raises(UnknownName, match="did you mean 'runner_up'"):
+        run.run(study, tmp_path, device="cpu", workers=1)
 
 
 @pytest.mark.usefixtures("_serially")

@@ -7,22 +7,25 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unfooled import run, store
+from unfooled import model, run, store
 from unfooled.dataset import Dataset, Split, assemble
-from unfooled.engine import Done, Event, Failed, Perform, WeightsOf
+from unfooled.engine import Done, Event, Failed, Perform, Weights, WeightsOf
 from unfooled.errors import JobFailed, UnfooledError
+from unfooled.evaluation import Evaluation
 from unfooled.jobs import Job
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.study import Study, Sweep
+from unfooled.threat import Threat
 
 SIZE = 8  # side of the toy images
 
@@ -97,6 +100,29 @@ def striped(*, folder: Path | None = None) -> Dataset:
     return assemble("striped", "stripes", names, "made up", train, 60, test)
 
 
+def evaluation(read_as: Sequence[Sequence[int]], **changes: object) -> Evaluation:
+    """Facts about images of class 0 that an attack left inside the threat; a row for each eps."""
+    reads = np.array(read_as)
+    eps, n = reads.shape
+    given = {
+        "attack": "mine",
+        "threats": tuple(Threat("Linf", 0.1 * (place + 1)) for place in range(eps)),
+        "ids": np.arange(n),
+        "labels": np.zeros(n, dtype=np.int64),
+        "targets": None,
+        "clean": np.zeros(n, dtype=np.int64),
+        "read_as": reads,
+        "distance": np.full((eps, n), 0.05),
+        "inside": np.ones((eps, n), dtype=bool),
+        "read_at_8bit": reads,
+        "inside_at_8bit": np.ones((eps, n), dtype=bool),
+        "forward": np.ones((eps, n), dtype=np.int64),
+        "backward": np.ones((eps, n), dtype=np.int64),
+        "until": np.ones((eps, n), dtype=np.int64),
+    }
+    return Evaluation(**{**given, **changes})  # type: ignore[arg-type]
+
+
 def little(*, folder: Path | None = None) -> nn.Module:
     """Not a data set; for the error about one."""
     return net()
@@ -110,6 +136,14 @@ def pyramid(*, channels: int, size: int, classes: int) -> nn.Module:
         nn.Flatten(),
         nn.Linear(4 * (size // 2) ** 2, classes),
     )
+
+
+def saved(path: Path, about: Mapping[str, object] | None = None) -> Path:
+    """The weights of a pyramid for the stripes, as a run saves them."""
+    network = model.build("toys:pyramid", channels=1, size=SIZE, classes=3, seed=1)
+    known = {"architecture": "toys:pyramid", "dataset": "toys:striped"}
+    path.write_bytes(model.save(network, known if about is None else about))
+    return path
 
 
 def study(**changes: object) -> Study:
@@ -136,7 +170,7 @@ def study(**changes: object) -> Study:
     return Study(**{**given, **changes})  # type: ignore[arg-type]
 
 
-def perform(job: Job, weights: bytes | None, report: Callable[[float], None]) -> bytes:
+def perform(job: Job, weights: Weights, report: Callable[[float], None]) -> bytes:
     """What a worker does in the tests of the engines: as the job's kind says."""
     report(0.5)
     if job.kind == "raise":
@@ -149,7 +183,7 @@ def perform(job: Job, weights: bytes | None, report: Callable[[float], None]) ->
     return f"{job.key} after {weights!r} in {os.getpid()}".encode()
 
 
-def job(key: str, kind: str = "train", needs: Job | None = None) -> Job:
+def job(key: str, kind: str = "train", needs: tuple[Job, ...] = ()) -> Job:
     """A job for `perform`."""
     return Job(kind, 0, 0, 0, key, needs, 1.0)
 
@@ -207,7 +241,7 @@ def serial(
     for one in jobs:
         start = time.perf_counter()
         try:
-            if one.needs and one.needs.key in failed:
+            if failed & {needed.key for needed in one.needs}:
                 raise JobFailed("the training that it needs failed")
             content = perform(one, weights_of(one), lambda share: None)
         except UnfooledError as error:

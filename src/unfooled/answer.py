@@ -3,7 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from unfooled.results import WORST, Comparison, RecipeResult, Results
+from unfooled.outcomes import WORST
+from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
 
 

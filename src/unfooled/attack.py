@@ -20,10 +20,12 @@ returns the nearest image that it saw misread, and the image itself where it saw
 everywhere, whatever eps is (which may be infinite), and may take eps as a hint where to look first.
 
 One of ours may also hold `sweep(model, images, labels, threats, *, draws, targets, **options)`, one
-result for each threat, where that is cheaper than one call for each, and `steps(**options)`, about
-how many passes an image takes, where no option of that name says it.
+result for each threat, where that is cheaper than one call for each; `cost(**options)`, about how
+many passes an image takes, where its options `steps` or `queries` do not say it; and `TITLE`, what a
+report calls it.
 """
 
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -33,13 +35,13 @@ from torch import nn
 
 from unfooled import catalog
 from unfooled.errors import InvalidInput, InvalidThreat, JobFailed
-from unfooled.gradients import frozen, predict
+from unfooled.gradients import frozen, part_size, predict
 from unfooled.losses import fooled
 from unfooled.norms import NORMS
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask
 from unfooled.threat import Threat
-from unfooled.victim import Passes, Rows, Victim
+from unfooled.victim import Batch, Passes, Rows, Victim
 
 GIVEN = ("draws", "targets")  # keyword parameters of every attack that are no options
 # Images in hand at once. Not a pass, which `Batch` cuts smaller: with many in hand there are still
@@ -88,16 +90,28 @@ class Attack:
         return {**catalog.options(self.function, GIVEN), **self.options}
 
     @property
-    def steps(self) -> int:
-        """Gradient evaluations or queries a start; 1 for an attack that has no such option."""
-        return int(self.all_options.get("steps", 1))
+    def cost(self) -> int:
+        """About how many passes an image that stands takes through the model."""
+        options = self.all_options
+        own = getattr(self._home, "cost", None)
+        if own is not None:
+            return int(own(**options))
+        return int(options.get("steps", options.get("queries", 1)))
 
     @property
     def title(self) -> str:
         """As a report prints it, such as "PGD-40"."""
+        if hasattr(self._home, "TITLE"):
+            return str(self._home.TITLE)
         name = self.name.rpartition(":")[2]
         name = name.upper() if len(name) <= 4 else name
-        return f"{name}-{self.steps}" if self.steps > 1 else name
+        steps = self.all_options.get("steps", 1)
+        return f"{name}-{steps}" if steps > 1 else name
+
+    @property
+    def _home(self) -> Any:
+        """The file that it stands in; nothing for one that was made by hand."""
+        return sys.modules.get(self.function.__module__) if ":" not in self.name else None
 
     def run(
         self,
@@ -150,9 +164,11 @@ class Attack:
         parts: list[list[Attacked]] = []
         # A user's attack may draw from torch; what it draws shall depend on the draws alone.
         with frozen(model), draws.step("torch").torch_state():
+            size = part_size(model, images)
             for part in every.split(_AT_ONCE):
                 aims = None if targets is None else targets[part]
-                one = _Run(self, model, images[part], labels[part], aims, draws.at(ids[part]))
+                own = draws.at(ids[part])
+                one = _Run(self, model, images[part], labels[part], aims, own, size)
                 parts.append(one.results(threats))
         return [_joined(results) for results in zip(*parts, strict=True)]
 
@@ -181,10 +197,13 @@ class _Run:
     labels: Labels
     targets: Labels | None
     draws: Draws
+    part: int
 
     def results(self, threats: Sequence[Threat]) -> list[Attacked]:
         """One for each threat; the attack's function meets only images that still stand."""
-        standing = ~fooled(predict(self.model, self.images), self.labels, self.targets)
+        logits = predict(self.model, self.images)
+        check_classes(self.labels, self.targets, logits.shape[1])
+        standing = ~fooled(logits, self.labels, self.targets)
         passes = Passes.none(self.labels)
         passes.until[~standing] = 0
         if not standing.any():
@@ -214,10 +233,11 @@ class _Run:
             results.append(current)
         return results
 
-    def _nearest(
-        self, threats: Sequence[Threat], standing: Mask, passes: Passes
-    ) -> list[Attacked]:
-        found, added = self._called(self.attack.function, threats[-1], standing)
+    def _nearest(self, threats: Sequence[Threat], standing: Mask, passes: Passes) -> list[Attacked]:
+        # The hint is the smallest: an attack that stops once it is inside has stopped for all.
+        widest = threats[-1]
+        hint = next((threat for threat in threats if threat.eps > 0), widest)
+        found, added = self._called(self.attack.function, hint, standing, widest=widest)
         results = []
         for threat in threats:
             near = threat.allows(self.images, found)[:, None, None, None]
@@ -232,25 +252,28 @@ class _Run:
         threat: Threat | list[Threat],
         standing: Mask,
         current: Images | None = None,
+        widest: Threat | None = None,
     ) -> tuple[Any, Passes]:
         """What the function returns for the rows that stand, put back into the batch; its passes.
 
-        Given one threat it returns images, given several a list of images.
+        Given one threat it returns images, given several a list of images. An attempt is a success
+        within `widest`, the largest threat given.
         """
         base = self.images if current is None else current
         images, labels = self.images[standing], self.labels[standing]
         targets = None if self.targets is None else self.targets[standing]
-        widest = threat[-1] if isinstance(threat, list) else threat
+        last = threat[-1] if isinstance(threat, list) else threat
+        bound = last if widest is None else widest
 
         def succeeds(rows: Rows, attempts: Images, logits: Logits) -> Mask:
             aims = None if targets is None else targets[rows]
             done = fooled(logits, labels[rows], aims)
             if done.any():  # the distance is measured of those alone that need it
-                done[done.clone()] = widest.allows(images[rows[done]], attempts[done])
+                done[done.clone()] = bound.allows(images[rows[done]], attempts[done])
             return done
 
         added = Passes.none(labels)
-        victim = Victim(self.model, self.attack.knows, added, succeeds)
+        victim = Victim(self.model, self.attack.knows, added, succeeds, self.part)
         found = function(
             victim,
             images,
@@ -322,6 +345,48 @@ def find(name: str, **options: Any) -> Attack:
     )
 
 
+def in_turn(
+    attacks: Sequence[Attack],
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    threat: Threat,
+    *,
+    draws: Draws,
+    targets: Labels | None = None,
+) -> Images:
+    """One attack after the other, each on the images that still stand; one image for each.
+
+    For attacks that are made of others. An image that none of them fools comes back as the first
+    of them left it. After each, one pass tells which images it fooled.
+
+    Raises:
+        InvalidThreat: one of them cannot work under it.
+    """
+    for attack in attacks:
+        attack.takes(threat)
+    result = images.clone()
+    left = Batch.of(model, images, labels, targets, draws)
+    for number, attack in enumerate(attacks):
+        found = attack.function(
+            model.on(left.places) if isinstance(model, Victim) else model,
+            left.images,
+            left.labels,
+            threat,
+            draws=left.draws.step(number).step(attack.name),
+            targets=left.targets,
+            **attack.options,
+        )
+        inside = threat.allows(left.images, found)
+        done = left.fooled(found) & inside
+        counts = inside if number == 0 else done
+        result[left.places[counts]] = found[counts]
+        left = left.keep(~done)
+        if not len(left):
+            break
+    return result
+
+
 def check_input(images: Images, labels: Labels, targets: Labels | None = None) -> None:
     """Whether these are images in [0, 1] with a label each.
 
@@ -333,6 +398,11 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
             f"{images.dtype} {list(images.shape)}" if isinstance(images, torch.Tensor) else images
         )
         raise InvalidInput(f"images must be float [n, c, h, w] in [0, 1], not {came}")
+    if images.dtype not in (torch.float32, torch.float64):
+        raise InvalidInput(
+            f"images must be float32 or float64, not {images.dtype}, in which a step of an attack "
+            "is lost in rounding: use .float() on images and model"
+        )
     if not len(images):
         raise InvalidInput("there are no images: the batch is empty")
     low, high = float(images.min()), float(images.max())
@@ -353,6 +423,20 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
             f"{int((targets == labels).sum())} targets equal their labels; "
             "a target is a wrong class"
         )
+
+
+def check_classes(labels: Labels, targets: Labels | None, classes: int) -> None:
+    """Whether a model of so many classes knows these.
+
+    Raises:
+        InvalidInput: it does not.
+    """
+    for name, given in (("labels", labels), ("targets", targets)):
+        if given is not None and not 0 <= int(given.min()) <= int(given.max()) < classes:
+            raise InvalidInput(
+                f"{name} reach from {int(given.min())} to {int(given.max())}, "
+                f"but the model has {classes} classes"
+            )
 
 
 def _spread(mask: torch.Tensor) -> torch.Tensor:

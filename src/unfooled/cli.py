@@ -4,6 +4,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -15,6 +16,7 @@ from unfooled import __version__
 from unfooled.errors import DataMissing, UnfooledError, UnknownName
 
 if TYPE_CHECKING:
+    from unfooled.crafting import Crafted
     from unfooled.report import Report
     from unfooled.run import Step
     from unfooled.study import Study
@@ -105,6 +107,86 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
     _published(run)
 
 
+@app.command()
+def attack(
+    model: Annotated[
+        Path, typer.Option(help="Weights of a run, such as runs/mnist/models/plain-0.safetensors.")
+    ],
+    name: Annotated[str, typer.Option("--attack", help="See: unfooled list attacks.")] = "pgd",
+    eps: Annotated[
+        str | None,
+        typer.Option(help="Such as 0.1, 8/255, or inf for the nearest; else a usual one."),
+    ] = None,
+    norm: Annotated[str | None, typer.Option(help="Such as L2; else the attack's first.")] = None,
+    n: Annotated[int, typer.Option("--n", help="Test images.")] = 100,
+    targets: Annotated[
+        str | None,
+        typer.Option(help="runner_up, least_likely, random, every, or a class. Else any will do."),
+    ] = None,
+    option: Annotated[
+        list[str] | None, typer.Option(help="Of the attack, such as steps=10; may be repeated.")
+    ] = None,
+    surrogate: Annotated[
+        list[Path] | None,
+        typer.Option(help="Weights of a network that transfer crafts on; may be repeated."),
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of the attack's chance.")] = 0,
+    dataset: Annotated[str | None, typer.Option(help="Other than it was trained on.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the results; runs/attacks/... if none.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+) -> None:
+    """Run an attack on a network of a run, and keep the images that it makes."""
+    try:
+        with _busy("reading the network"):
+            import torch
+
+            from unfooled import arguments, crafting, exhibit, guide, run
+            from unfooled.targets import find as aim
+
+            where = torch.device(run.chosen(device))
+            load = partial(crafting.load, named=dataset, folder=data, device=where)
+            others = tuple(load(path) for path in surrogate or [])
+            chosen = crafting.find(name, arguments.options(option or []), others)
+            norm = chosen.norms[0] if norm is None else norm
+            threat = arguments.threat(norm, guide.usual(chosen, norm) if eps is None else eps)
+            order = crafting.Order(chosen, threat, n, targets, seed, others)
+            saved = load(model)
+            if targets is not None:
+                aim(targets, saved.data.classes)
+            called = f"{model.stem}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
+            folder = out_folder or Path("runs") / "attacks" / called
+            exhibit.ready(folder)
+        with _busy("attacking"):
+            crafted = crafting.craft(saved, order)
+    except _Interrupted:
+        err.print("\nunfooled: interrupted; nothing was written", soft_wrap=True)
+        raise
+    with _busy("writing the images"):
+        paths = exhibit.save(crafted, folder)
+    _told_attack(crafted, paths)
+
+
+def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
+    """A short table and the files."""
+    from rich.table import Table
+
+    from unfooled import guide
+
+    order = crafted.order
+    title = f"{order.attack.name}, {order.threat}, on {crafted.saved.path}"
+    out.print(Text(title, "bold"), soft_wrap=True)
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_column(style="dim", no_wrap=True)
+    for row in guide.summary(crafted):
+        table.add_row(*map(Text, row))
+    out.print(table)
+    for path in paths:
+        out.print(f"  {path}", soft_wrap=True, markup=False)
+
+
 @app.command("list")
 def list_(
     what: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(LISTED)}.")] = None,
@@ -117,8 +199,31 @@ def list_(
     for folder in [what] if what else LISTED[:-1]:
         if not what:
             out.print(f"[bold]{folder}[/bold]")
+        if folder == "attacks":
+            _ladder("" if what else "  ")
+            continue
         for name, line in _members(folder):
             out.print(f"{'' if what else '  '}[cyan]{name:<18}[/cyan] {line}", soft_wrap=True)
+
+
+def _ladder(indent: str) -> None:
+    """The attacks, those that know most first; a long line goes on under its own beginning."""
+    import textwrap
+
+    from unfooled import guide
+
+    wide = min(out.width, 100) if out.is_terminal else 10_000
+    before = ""
+    for rung in guide.ladder():
+        if rung.knows != before:
+            gap = "\n" if before else ""
+            out.print(f"{gap}{indent}[bold]{guide.KNOWS[rung.knows]}[/bold]", highlight=False)
+            before = rung.knows
+        head = f"{indent}  {rung.name:<15}{rung.promise:<9}{rung.norms:<17} "
+        lines = textwrap.wrap(rung.line, max(24, wide - len(head)), break_on_hyphens=False) or [""]
+        out.print(Text(head, "cyan").append(lines[0], "default"), soft_wrap=True)
+        for line in lines[1:]:
+            out.print(" " * len(head) + line, markup=False, soft_wrap=True)
 
 
 @app.command()
@@ -142,18 +247,26 @@ def show(
 def _show(folder: str, name: str) -> None:
     import inspect
 
-    from unfooled import attack, catalog, defence
+    from unfooled import attack, catalog, defence, guide
 
     member = catalog.function(folder, name)
     out.print(f"[bold]{name}[/bold] (in {folder})", highlight=False)
     out.print(inspect.getdoc(member) or "", markup=False, soft_wrap=True)
     if folder in ("attacks", "defences"):
         given = attack.GIVEN if folder == "attacks" else defence.GIVEN
-        for option, default in catalog.options(member, given).items():
+        known = catalog.options(member, given)
+        out.print("" if known or folder == "attacks" else "  no options")
+        for option, default in known.items():
             out.print(f"  option [cyan]{option}[/cyan] = {default!r}", highlight=False)
     if folder == "attacks":
         found = attack.find(name)
-        out.print(f"  promise: {found.promise}; knows: {found.knows}", markup=False)
+        for what, words in guide.facts(found):
+            out.print(f"  {what:<7} [cyan]{words}[/cyan]", soft_wrap=True)
+        for where, text in (
+            ("On the command line", guide.command(found)),
+            ("In a study file", guide.snippet(found)),
+        ):
+            out.print(f"\n{where}:\n\n{text}", markup=False, soft_wrap=True)
     if folder == "models":
         _explain(name)
 

@@ -21,6 +21,7 @@ from unfooled import attack, catalog, defence, transform
 from unfooled.errors import InvalidStudy, UnfooledError
 from unfooled.recipe import Plan, Recipe
 from unfooled.study import Study, Sweep
+from unfooled.threat import Threat
 
 _NAME = r"^[a-z0-9][a-z0-9_-]{0,39}$"
 Name = Annotated[str, Field(pattern=_NAME)]
@@ -94,15 +95,16 @@ class _Recipe(_Plan):
 
 class _Attack(_Named):
     name: Annotated[str, AfterValidator(_attack_name)]
-    norm: Literal["Linf", "L2"] = "Linf"
+    norm: Literal["Linf", "L2", "L1", "L0", "spatial"] = "Linf"
     eps: Annotated[list[Annotated[float, Field(ge=0)]], Field(min_length=1)]
     images: int | None = Field(default=None, ge=1)
     title: str = Field(default="", max_length=40)
+    targets: str | int = ""
 
     @model_validator(mode="after")
     def _fits(self) -> "_Attack":
         with _as_value_error():
-            attack.find(self.name, **self.options)
+            attack.find(self.name, **self.options).takes(Threat(self.norm, self.eps[-1]))
         return self
 
     @field_validator("eps")
@@ -181,7 +183,8 @@ def _study(name: str, file: _File) -> Study:
         margin=file.margin,
         recipes=tuple(_recipe(name, one, file.plan) for name, one in file.recipes.items()),
         sweeps=tuple(
-            Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images, a.title) for a in file.attacks
+            Sweep(a.name, a.options, a.norm, tuple(a.eps), a.images, a.title, str(a.targets))
+            for a in file.attacks
         ),
     )
 
@@ -208,8 +211,16 @@ def _refused(study: Study) -> list[str]:
                 f"attacks[{place}]: it and attacks[{first}] are both called {one[0]} ({one[1]}); "
                 "give one of them a title"
             )
-    if not any(study.answer_eps in sweep.eps for sweep in study.sweeps):
-        wrong.append(f"answer_eps: {study.answer_eps:g} is not among the eps of any attack")
+    if not any(study.answer_eps in sweep.eps for sweep in study.sweeps if not sweep.targets):
+        wrong.append(
+            f"answer_eps: {study.answer_eps:g} is not among the eps of any attack without targets"
+        )
+    for place, sweep in enumerate(study.sweeps):
+        if sweep.uses_surrogates and len(study.recipes) < 2:
+            wrong.append(
+                f"attacks[{place}]: {sweep.attack} crafts on the networks of other recipes; "
+                "there is only one"
+            )
     if study.recipes[0].control:
         wrong.append(f"recipes.{study.recipes[0].name}: the first is the baseline, not a control")
     return wrong

@@ -5,8 +5,8 @@ Every file in `engines/` holds a function of its own name:
     def name(jobs, perform, weights_of, *, workers) -> Generator[Event, None, None]
 
 `jobs` come in the order in which they should start. `perform` is sent to each worker once and
-called there. A job that needs another is started after that one's `Done` was taken by the caller,
-with what `weights_of` returns for it. The caller alone writes.
+called there. A job that needs others is started after their `Done` was taken by the caller, with
+what `weights_of` returns for it. The caller alone writes.
 """
 
 from collections.abc import Callable
@@ -14,8 +14,9 @@ from dataclasses import dataclass
 
 from unfooled.jobs import Job
 
-Perform = Callable[[Job, bytes | None, Callable[[float], None]], bytes]
-WeightsOf = Callable[[Job], bytes | None]
+Weights = tuple[bytes | None, ...]  # the files of the jobs that a job needs, in their order
+Perform = Callable[[Job, Weights, Callable[[float], None]], bytes]
+WeightsOf = Callable[[Job], Weights]
 
 
 @dataclass(frozen=True)

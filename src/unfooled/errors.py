@@ -47,3 +47,7 @@ class RunRefused(UnfooledError):
 
 class JobFailed(UnfooledError):
     """A training or an attack that ended without a result."""
+
+
+class ContractBroken(UnfooledError, AssertionError):
+    """An attack or a model that does not keep what it must; see `testing.py`."""

@@ -4,15 +4,18 @@ An `Evaluation` holds facts for each image. Accuracies, intervals and verdicts a
 (`statistics.py`), so a new statistic needs no new run.
 """
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
-from unfooled.attack import Attack, check_input
+from unfooled.attack import Attack, Attacked, check_classes, check_input
+from unfooled.dataset import Split
 from unfooled.errors import InvalidInput
 from unfooled.gradients import predict
 from unfooled.randomness import Draws
@@ -39,6 +42,12 @@ class Evaluation:
         read_as: what it reads after the attack, `[t, n]`.
         distance: how far the image was moved in the threat's norm, float64 `[t, n]`.
         inside: whether the attacked image lies within the threat and in [0, 1], `[t, n]`.
+        read_at_8bit, inside_at_8bit: the same of the attacked image rounded to k / 255, as an image
+            file holds it, `[t, n]`.
+        forward, backward: passes that the attack took for the image under this threat and all
+            smaller ones, `[t, n]`; of a black box, `forward` are its queries.
+        until: forward passes until it succeeded; 0 where the image was misread from the start, -1
+            where it never was, `[t, n]`.
     """
 
     attack: str
@@ -50,6 +59,11 @@ class Evaluation:
     read_as: NDArray[np.int64]
     distance: NDArray[np.float64]
     inside: NDArray[np.bool_]
+    read_at_8bit: NDArray[np.int64]
+    inside_at_8bit: NDArray[np.bool_]
+    forward: NDArray[np.int64]
+    backward: NDArray[np.int64]
+    until: NDArray[np.int64]
 
     @property
     def correct(self) -> NDArray[np.bool_]:
@@ -64,17 +78,30 @@ class Evaluation:
         An image outside the threat counts as not fooled. One that is fooled at a small eps is
         fooled at every larger one, whatever the attack found there.
         """
-        if self.targets is None:
-            wanted = self.read_as != self.labels
-        else:  # what reads as nothing withstands no attack, whatever its target
-            wanted = (self.read_as == self.targets) | (self.read_as == UNREAD)
-        fooled: NDArray[np.bool_] = np.logical_or.accumulate(wanted & self.inside, axis=0)
+        fooled: NDArray[np.bool_] = np.logical_or.accumulate(
+            self._wanted(self.read_as) & self.inside, axis=0
+        )
+        return fooled
+
+    @property
+    def fooled_at_8bit(self) -> NDArray[np.bool_]:
+        """Whether each image is misread when it comes from a file of 8 bits a pixel, `[t, n]`."""
+        fooled: NDArray[np.bool_] = np.logical_or.accumulate(
+            self._wanted(self.read_at_8bit) & self.inside_at_8bit, axis=0
+        )
         return fooled
 
     @property
     def robust(self) -> NDArray[np.bool_]:
         """Whether each image is read correctly without attack and not fooled by it, `[t, n]`."""
         return self.correct & ~self.fooled
+
+    def _wanted(self, read_as: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether these readings are what the attack wants."""
+        if self.targets is None:
+            return np.asarray(np.not_equal(read_as, self.labels))
+        # What reads as nothing withstands no attack, whatever its target.
+        return np.asarray(np.logical_or(read_as == self.targets, read_as == UNREAD))
 
     def arrays(self) -> dict[str, NDArray[np.generic]]:
         """Everything as arrays, for a file."""
@@ -83,9 +110,10 @@ class Evaluation:
             "norm": np.array(self.threats[0].norm),
             "eps": np.array([threat.eps for threat in self.threats]),
         }
-        for name in ("ids", "labels", "targets", "clean", "read_as", "distance", "inside"):
-            if getattr(self, name) is not None:
-                arrays[name] = getattr(self, name)
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if isinstance(value, np.ndarray):
+                arrays[field.name] = value
         return arrays
 
     @classmethod
@@ -122,65 +150,106 @@ def evaluate(
         InvalidInput, InvalidModel, InvalidThreat, JobFailed: see `Attack.sweep`.
     """
     check_input(images, labels, targets)
-    if not threats or len({threat.norm for threat in threats}) != 1:
-        raise InvalidInput("an evaluation needs at least one threat, and all of one norm")
-    ordered = sorted(threats, key=lambda threat: threat.eps)
-    clean_logits = predict(model, images)
-    known = clean_logits.shape[1]
-    for name, given in (("labels", labels), ("targets", targets)):
-        if given is not None and not 0 <= int(given.min()) <= int(given.max()) < known:
-            raise InvalidInput(
-                f"{name} reach from {int(given.min())} to {int(given.max())}, "
-                f"but the model has {known} classes"
-            )
-    clean = read(clean_logits)
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
-    judged = [
-        _judged(
-            model,
-            images[part],
-            labels[part],
-            attack,
-            ordered,
-            draws.at(ids[part.to(ids.device)]),
-            None if targets is None else targets[part],
+    parts = []
+    for part in torch.arange(len(images), device=images.device).split(_AT_ONCE):
+        aims = None if targets is None else targets[part]
+        own = draws.at(ids[part.to(ids.device)])
+        parts.append(
+            judged(model, images[part], labels[part], attack, threats, draws=own, targets=aims)[0]
         )
-        for part in torch.arange(len(images), device=images.device).split(_AT_ONCE)
-    ]
-    read_as, distance, inside = (
-        np.concatenate(facts, axis=1) for facts in zip(*judged, strict=True)
-    )
-    return Evaluation(
-        attack=attack.name,
-        threats=tuple(ordered),
-        ids=ids.cpu().numpy(),
-        labels=labels.cpu().numpy(),
-        targets=None if targets is None else targets.cpu().numpy(),
-        clean=clean,
-        read_as=read_as,
-        distance=distance,
-        inside=inside,
-    )
+    return joined(parts)
 
 
-def _judged(
+def evaluate_split(
+    model: nn.Module,
+    split: Split,
+    ids: Labels,
+    attack: Attack,
+    threats: Sequence[Threat],
+    *,
+    draws: Draws,
+    targets: Labels | None = None,
+) -> Evaluation:
+    """The facts of an attack on images of a data set, which stay bytes until their turn comes.
+
+    Memory does not grow with the number of images. The model's device is where they are attacked.
+
+    Args:
+        model, attack, threats, targets: as in `evaluate`.
+        split: of a data set.
+        ids: positions of the images in the split.
+        draws: their chance; numbered by `ids`.
+    """
+    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    parts = []
+    for part in torch.arange(len(ids)).split(_AT_ONCE):
+        images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
+        aims = None if targets is None else targets[part].to(device)
+        own = draws.at(ids[part])
+        parts.append(judged(model, images, labels, attack, threats, draws=own, targets=aims)[0])
+    return joined(parts)
+
+
+def joined(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation of the images of several, under the same attack and threats."""
+    if not parts:
+        raise InvalidInput("there are no images to evaluate")
+    facts: dict[str, Any] = {}
+    for field in dataclasses.fields(Evaluation):
+        values = [getattr(part, field.name) for part in parts]
+        arrays = isinstance(values[0], np.ndarray)
+        facts[field.name] = np.concatenate(values, axis=-1) if arrays else values[0]
+    return Evaluation(**facts)
+
+
+def judged(
     model: nn.Module,
     images: Images,
     labels: Labels,
     attack: Attack,
     threats: Sequence[Threat],
+    *,
     draws: Draws,
-    targets: Labels | None,
-) -> tuple[NDArray[np.int64], NDArray[np.float64], NDArray[np.bool_]]:
-    """What the model reads, how far each image was moved, and whether it lies inside, `[t, n]`."""
-    found = attack.sweep(model, images, labels, threats, draws=draws, targets=targets)
-    results = [one.images for one in found]
-    pairs = list(zip(threats, results, strict=True))
-    return (
-        np.stack([read(predict(model, result)) for result in results]),
-        np.stack([t.distance(images, result).cpu().numpy() for t, result in pairs]),
-        np.stack([t.allows(images, result).cpu().numpy() for t, result in pairs]),
+    targets: Labels | None = None,
+) -> tuple[Evaluation, list[Attacked]]:
+    """The facts of an attack, and the attacked images for each threat, eps ascending.
+
+    All at once; `evaluate` does it piece by piece and keeps the facts alone.
+    """
+    check_input(images, labels, targets)
+    if not threats or len({threat.norm for threat in threats}) != 1:
+        raise InvalidInput("an evaluation needs at least one threat, and all of one norm")
+    ordered = sorted(threats, key=lambda threat: threat.eps)
+    clean_logits = predict(model, images)
+    check_classes(labels, targets, clean_logits.shape[1])
+    found = attack.sweep(model, images, labels, ordered, draws=draws, targets=targets)
+    pairs = list(zip(ordered, found, strict=True))
+    rounded = [threat.as_8bit(images, one.images) for threat, one in pairs]
+    ids = torch.arange(len(images)) if draws.ids is None else draws.ids
+    facts = Evaluation(
+        attack=attack.name,
+        threats=tuple(ordered),
+        ids=_array(ids),
+        labels=_array(labels),
+        targets=None if targets is None else _array(targets),
+        clean=read(clean_logits),
+        read_as=np.stack([read(predict(model, one.images)) for one in found]),
+        distance=np.stack([_array(t.distance(images, one.images)) for t, one in pairs]),
+        inside=np.stack([_array(t.allows(images, one.images)) for t, one in pairs]),
+        read_at_8bit=np.stack([read(predict(model, one)) for one in rounded]),
+        inside_at_8bit=np.stack(
+            [_array(t.allows(images, one)) for t, one in zip(ordered, rounded, strict=True)]
+        ),
+        forward=np.stack([_array(one.passes.forward) for one in found]),
+        backward=np.stack([_array(one.passes.backward) for one in found]),
+        until=np.stack([_array(one.passes.until) for one in found]),
     )
+    return facts, found
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    return tensor.detach().cpu().numpy()
 
 
 def read(logits: Logits) -> NDArray[np.int64]:

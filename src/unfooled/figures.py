@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from unfooled.answer import percent, points, points_interval
+from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
-from unfooled.results import CLEAN, WORST, Curve, RecipeResult
+from unfooled.results import Curve, RecipeResult
+from unfooled.statistics import Estimate
+from unfooled.targeted import Targeted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -233,6 +236,84 @@ def confusion(report: Report) -> Figure:
     )
 
 
+def targeted(report: Report) -> list[Figure]:
+    """For each attack with targets, at each eps, a table of source against target classes.
+
+    Only for targets that are tried for many pairs of classes; the baseline, then the recipes under
+    study, then the positive control.
+    """
+    shown = [r.name for r in _shown_recipes(report)]
+    kinds = dict.fromkeys((one.attack, one.norm, one.eps) for one in report.results.targeted)
+    found = []
+    for number, (attack, norm, eps) in enumerate(kinds):
+        tables = [
+            one
+            for name in shown
+            for one in report.results.targeted
+            if (one.recipe, one.attack, one.norm, one.eps) == (name, attack, norm, eps)
+            and one.extremes() is not None
+        ]
+        if tables:
+            found.append(_targeted(report, tables, f"targeted-{number}"))
+    return found
+
+
+def _targeted(report: Report, tables: Sequence[Targeted], name: str) -> Figure:
+    classes = report.environment["data"]["classes"]
+    lines = -(-len(tables) // 2)
+    with _canvas(7.1, 3.75 * lines, rows=lines, columns=2) as (canvas, axes):
+        for axis, one in zip(axes, tables, strict=False):
+            values = [[np.nan if e is None else e.value for e in cells] for cells in one.cells]
+            axis.imshow(values, cmap="Greys", vmin=0, vmax=1, aspect="equal")
+            for row, cells in enumerate(one.cells):
+                for column, cell in enumerate(cells):
+                    if cell is not None:
+                        _cell(axis, column, row, cell)
+            long = max(map(len, classes)) > 2
+            axis.set_xticks(range(len(classes)), classes, rotation=90 if long else 0)
+            axis.set_yticks(range(len(classes)), classes)
+            axis.set_xlabel("target: wanted to be read as")
+            axis.set_ylabel("source: true class")
+            axis.set_title(report.results.recipe(one.recipe).title)
+            axis.tick_params(length=0)
+            axis.spines[:].set_visible(False)
+        for axis in axes[len(tables) :]:
+            axis.set_axis_off()
+        canvas.tight_layout(h_pad=1.2)
+        svg = _svg(canvas)
+    first = tables[0]
+    told = []
+    for one in tables:
+        extremes = one.extremes()
+        if extremes is None:
+            continue
+        pairs = [(place, one.cells[place[0]][place[1]]) for place in extremes]
+        most, least = (
+            f"{classes[row]} to {classes[column]} ({percent(cell.value, 0)})"
+            for (row, column), cell in pairs
+            if cell is not None
+        )
+        told.append(
+            f"{report.results.recipe(one.recipe).title}: most often {most}, least often {least}"
+        )
+    return Figure(
+        name,
+        f"Which class can be turned into which, at {first.norm} eps {first.eps:g}",
+        f"Per cent of the images of each class (row) that {first.attack.split(' to ')[0]} turns "
+        "into each other class (column), over all seeds; below it the 95 % interval.",
+        f"Tables of source against target class. {'; '.join(told)}.",
+        svg,
+    )
+
+
+def _cell(axis: "Axes", column: int, row: int, cell: Estimate) -> None:
+    colour = "white" if cell.value > 0.5 else _INK
+    how: dict[str, Any] = {"ha": "center", "color": colour}
+    axis.text(column, row + 0.06, f"{100 * cell.value:.0f}", va="bottom", fontsize=5.8, **how)
+    ends = f"{100 * cell.low:.0f}\N{EN DASH}{100 * cell.high:.0f}"
+    axis.text(column, row + 0.12, ends, va="top", fontsize=3.6, **how)
+
+
 def learning(report: Report) -> Figure:
     """Validation accuracy and training loss, epoch by epoch, each seed a line."""
     told = []
@@ -302,13 +383,18 @@ def inside(report: Report) -> Figure | None:
 
 def all_figures(report: Report) -> dict[str, Figure]:
     """Every figure of a report, by name."""
-    shown = [report.results.recipes[0], *_asked(report)]
-    shown += [r for r in report.results.recipes if r.control == "positive"]
-    found = [curves(report), confusion(report), learning(report)]
+    shown = _shown_recipes(report)
+    found = [curves(report), confusion(report), learning(report), *targeted(report)]
     found += [effects(report)] if report.results.comparisons else []
     found += [digits(report, recipe) for recipe in shown if recipe.name in report.pictures]
     look = inside(report)
     return {figure.name: figure for figure in [*found, *([look] if look else [])]}
+
+
+def _shown_recipes(report: Report) -> list[RecipeResult]:
+    """The baseline, the recipes under study, and the positive controls."""
+    controls = [r for r in report.results.recipes if r.control == "positive"]
+    return [report.results.recipes[0], *_asked(report), *controls]
 
 
 def _asked(report: Report) -> list[RecipeResult]:

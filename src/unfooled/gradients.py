@@ -4,21 +4,27 @@ Parameters are frozen while a gradient is taken. That saves the weight gradients
 pass on a small CNN) and leaves nothing behind in the user's `.grad`.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from unfooled.errors import InvalidInput, InvalidModel
+from unfooled.kernels import Quick, channels_last
 from unfooled.shapes import Images, Labels, Logits, PerImage
 
 Loss = Callable[[Logits, Labels, Labels | None], PerImage]
 Model = Callable[[Images], Logits]  # an `nn.Module`, or one that has been told more
 
-_PART = {"cpu": 250}  # images a pass: on a CPU their activations then stay in the cache
-_LARGEST_PART = 4000
+# A pass is quickest on a CPU when its largest layer fits into the cache, and slow when its tensors
+# are so large (over 32 MB) that they are given back to the system and zeroed again each time.
+_LARGEST_LAYER = {"cpu": 2**20}  # numbers in the largest layer's output, of all images together
+_ELSEWHERE = 2**28
+_PART = (16, 1000)  # images a pass, at least and at most
 
 
 @contextmanager
@@ -68,9 +74,32 @@ def predict(model: nn.Module, images: Images, *, batch: int = 500) -> Logits:
         return torch.cat([forward(model, part) for part in images.split(batch)])
 
 
-def part_size(images: Images) -> int:
-    """How many of these images go through a model at once."""
-    return _PART.get(images.device.type, _LARGEST_PART)
+class _Widest(TorchFunctionMode):
+    """Notes the largest output of any layer while a model runs."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size: int = 1
+
+    def __torch_function__(
+        self,
+        func: Callable[..., Any],
+        types: Iterable[type],
+        args: tuple[Any, ...] = (),
+        kwargs: Mapping[str, Any] | None = None,
+    ) -> Any:
+        found = func(*args, **dict(kwargs or {}))
+        if isinstance(found, Tensor):
+            self.size = max(self.size, found.numel())
+        return found
+
+
+def part_size(model: Model, images: Images) -> int:
+    """How many of these images go through a model at once, by the size of its layers."""
+    with torch.no_grad(), _Widest() as widest:
+        forward(model, images[:1])
+    room = _LARGEST_LAYER.get(images.device.type, _ELSEWHERE)
+    return min(max(_PART[0], room // widest.size), _PART[1])
 
 
 def gradient(
@@ -85,8 +114,8 @@ def gradient(
             would stand still, and the model would look robust.
     """
     with torch.enable_grad():
-        leaf = images.detach().requires_grad_()
-        logits = forward(model, leaf)
+        leaf = _leaf(images)
+        logits = _quickly(model, leaf)
         losses = loss(logits, labels, targets)
         # Summed, not averaged: an image's gradient must not depend on the batch it came in.
         by_pixel = _by_pixel(losses.sum(), leaf)
@@ -100,11 +129,29 @@ def jacobian(model: Model, images: Images) -> tuple[Logits, Float[Tensor, "n k c
         InvalidModel: as `gradient`.
     """
     with torch.enable_grad():
-        leaf = images.detach().requires_grad_()
-        logits = forward(model, leaf)
+        leaf = _leaf(images)
+        logits = _quickly(model, leaf)
         sums = logits.sum(0)
         found = [_by_pixel(one, leaf, again=True) for one in sums]
     return logits.detach(), torch.stack(found, dim=1)
+
+
+def evened(by_pixel: Images) -> Images:
+    """Each image's gradient with a mean size of 1, so that momentum weighs all steps alike."""
+    size = by_pixel.abs().mean((1, 2, 3), keepdim=True)
+    return by_pixel / size.clamp_min(1e-30)
+
+
+def _leaf(images: Images) -> Images:
+    images = images.detach()
+    return (channels_last(images) if images.device.type == "cpu" else images).requires_grad_()
+
+
+def _quickly(model: Model, images: Images) -> Logits:
+    if images.device.type != "cpu":
+        return forward(model, images)
+    with Quick():
+        return forward(model, images)
 
 
 def _by_pixel(total: Tensor, leaf: Images, *, again: bool = False) -> Images:

@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -16,15 +16,26 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unfooled import __version__, attack, catalog, dataset, defence, evaluation, model, training
+from unfooled import (
+    __version__,
+    attack,
+    catalog,
+    dataset,
+    defence,
+    evaluation,
+    model,
+    targets,
+    training,
+)
 from unfooled.dataset import Dataset
 from unfooled.errors import JobFailed
+from unfooled.evaluation import Evaluation
 from unfooled.gradients import predict
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
 
-FORMAT = 1  # of the files in a run's folder
+FORMAT = 2  # of the files in a run's folder
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -39,7 +50,8 @@ class Job:
         seed: of the training.
         sweep: index of the sweep, for an attack.
         key: SHA-256 of all that decides the result.
-        needs: the job whose weights it works on; None for a training.
+        needs: the trainings whose networks it works with: first the one that it is about, then
+            those that an attack crafts on; none for a training.
         cost: roughly how long it takes, in passes of one image through the network.
     """
 
@@ -48,7 +60,7 @@ class Job:
     seed: int
     sweep: int
     key: str
-    needs: "Job | None"
+    needs: "tuple[Job, ...]"
     cost: float
 
     def name(self, study: Study) -> str:
@@ -67,7 +79,30 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         "data": data.sha256,
         "model": [study.model, catalog.fingerprint(study.model)],
     }
+    trainings = _trainings(study, data, base)
     plain = study.plain()
+    for (index, seed), train in trainings.items():
+        found.append(train)
+        others = tuple(
+            job for (other, at), job in trainings.items() if at == seed and other != index
+        )
+        for place, sweep in enumerate(study.sweeps):
+            needs = (train, *others) if sweep.uses_surrogates else (train,)
+            own = [plain["sweeps"][place], catalog.fingerprint(sweep.attack)]
+            key = _key({"train": [job.key for job in needs], "sweep": own})
+            cost = _attack_cost(sweep, data)
+            found.append(Job("attack", index, seed, place, key, needs, cost))
+        if seed == 0:
+            first = [plain["sweeps"][0], catalog.fingerprint(study.sweeps[0].attack)]
+            key = _key({"train": train.key, "pictures": first})
+            found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
+    return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
+
+
+def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[int, int], Job]:
+    """The training of each recipe with each seed."""
+    plain = study.plain()
+    found = {}
     for index, recipe in enumerate(study.recipes):
         names = [recipe.defence[0], *(name for name, _ in recipe.transforms)]
         what = {
@@ -76,18 +111,9 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         what["own"] = [catalog.fingerprint(name) for name in names]
         for seed in range(study.seeds):
             key = _key({**base, "recipe": what, "seed": seed})
-            train = Job("train", index, seed, 0, key, None, _training_cost(recipe, data))
-            found.append(train)
-            for place, sweep in enumerate(study.sweeps):
-                own = [plain["sweeps"][place], catalog.fingerprint(sweep.attack)]
-                key = _key({"train": train.key, "sweep": own})
-                cost = _attack_cost(sweep, data)
-                found.append(Job("attack", index, seed, place, key, train, cost))
-            if seed == 0:
-                first = [plain["sweeps"][0], catalog.fingerprint(study.sweeps[0].attack)]
-                key = _key({"train": train.key, "pictures": first})
-                found.append(Job("pictures", index, seed, 0, key, train, 100.0))
-    return sorted(found, key=lambda job: (job.needs is not None, -job.cost))
+            cost = _training_cost(recipe, data)
+            found[index, seed] = Job("train", index, seed, 0, key, (), cost)
+    return found
 
 
 @dataclass(frozen=True)
@@ -103,7 +129,9 @@ class Worker:
         """Read once in each process."""
         return dataset.find(self.study.dataset, folder=self.folder)
 
-    def perform(self, job: Job, weights: bytes | None, report: Callable[[float], None]) -> bytes:
+    def perform(
+        self, job: Job, weights: tuple[bytes | None, ...], report: Callable[[float], None]
+    ) -> bytes:
         """The bytes of the job's file: safetensors of a training, npz of facts."""
         recipe = self.study.recipes[job.recipe]
         device = torch.device(self.device)
@@ -120,38 +148,36 @@ class Worker:
                 "overfitted": trained.overfitted,
             }
             return model.save(trained.model, about)
-        if weights is None:
+        whole = [content for content in weights if content is not None]
+        if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
-        network = self.network(weights, job.seed).to(device)
-        if job.kind == "pictures":
-            return _packed(pictures(network, self.data, self.study.sweeps[0]))
-        return _packed(self.attacked(network, job, device).arrays())
-
-    def network(self, weights: bytes, seed: int) -> nn.Module:
-        """The trained network."""
         data = self.data
-        network = model.build(
-            self.study.model,
-            channels=data.channels,
-            size=data.size,
-            classes=len(data.classes),
-            seed=seed,
-        )
-        network.load_state_dict(model.weights(weights))
-        return network.eval()
+        shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+        network, *others = [
+            model.restored(content, self.study.model, **shape).to(device) for content in whole
+        ]
+        sweep = self.study.sweeps[job.sweep]
+        if job.kind == "pictures":
+            return _packed(pictures(network, data, sweep))
+        return _packed(attacked(network, others, data, sweep, job.seed).arrays())
 
-    def attacked(self, network: nn.Module, job: Job, device: torch.device) -> evaluation.Evaluation:
-        """The facts of one sweep."""
-        sweep, test = self.study.sweeps[job.sweep], self.data.test
-        ids = test.sample(sweep.images or len(test))
-        return evaluation.evaluate(
-            network,
-            test.pixels(ids).to(device),
-            test.labels[ids].to(device),
-            attack.find(sweep.attack, **sweep.options),
-            sweep.threats,
-            draws=Draws(job.seed, f"attack/{sweep.attack}", ids),
-        )
+
+def attacked(
+    network: nn.Module, others: Sequence[nn.Module], data: Dataset, sweep: Sweep, seed: int
+) -> Evaluation:
+    """The facts of one sweep on one network; `others` are those of the other recipes."""
+    test = data.test
+    ids = test.sample(sweep.images or len(test))
+    draws = Draws(seed, f"attack/{sweep.attack}", ids)
+    aims = None
+    if sweep.targets:
+        device = next(network.parameters()).device
+        images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
+        rows, aims = targets.find(sweep.targets, data.classes)(network, images, labels, draws)
+        ids, aims = ids[rows.cpu()], aims.cpu()
+    return evaluation.evaluate_split(
+        network, test, ids, sweep.armed(others), sweep.threats, draws=draws, targets=aims
+    )
 
 
 def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
@@ -167,7 +193,7 @@ def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
     # Of a class that no test image shows there is no picture.
     ids = torch.stack([torch.nonzero(test.labels == label)[0, 0] for label in test.labels.unique()])
     images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
-    found = attack.find(sweep.attack, **sweep.options).sweep(
+    found = sweep.armed([network]).sweep(
         network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
     )
     rows = torch.stack([images, *(one.images for one in found)])
@@ -208,4 +234,5 @@ def _training_cost(recipe: Recipe, data: Dataset) -> float:
 def _attack_cost(sweep: Sweep, data: Dataset) -> float:
     found = attack.find(sweep.attack, **sweep.options)
     images = min(sweep.images or len(data.test), len(data.test))
-    return float(images * len(sweep.eps) * (1 + found.steps))
+    each = len(data.classes) - 1 if sweep.targets == "every" else 1
+    return float(images * each * len(sweep.eps) * (1 + found.cost))

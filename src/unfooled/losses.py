@@ -19,6 +19,18 @@ def cross_entropy(logits: Logits, labels: Labels, targets: Labels | None = None)
     return -F.cross_entropy(logits, targets, reduction="none")
 
 
+def log_odds(logits: Logits, labels: Labels, targets: Labels | None = None) -> PerImage:
+    """The log of the odds of being misread: of any other class to the label's, or of the target.
+
+    Its gradient has the direction of `cross_entropy`'s, but does not vanish where the model is
+    sure of itself, and is exact there in float32. For two classes it is the margin.
+    """
+    wanted = labels if targets is None else targets
+    others = logits.scatter(1, wanted[:, None], -torch.inf).logsumexp(1)
+    odds: PerImage = others - _chosen(logits, wanted)
+    return odds if targets is None else -odds
+
+
 def margin(logits: Logits, labels: Labels, targets: Labels | None = None) -> PerImage:
     """The best other logit less the label's; with targets, the target's less the best other."""
     if targets is None:

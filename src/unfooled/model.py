@@ -95,10 +95,28 @@ def about(content: bytes) -> dict[str, Any]:
     """
     try:
         length = int.from_bytes(content[:8], "little")
-        found = json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["unfooled"])
+        found = dict(json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["unfooled"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidData(f"this is no weights file of ours: {error!r}") from error
-    return dict(found)
+    return found
+
+
+def restored(content: bytes, name: str, *, channels: int, size: int, classes: int) -> nn.Module:
+    """The network of that name with the weights of a file that `save` made, in eval mode.
+
+    Raises:
+        InvalidData: the file is damaged or of another kind.
+        InvalidModel: the weights are not those of such a network.
+    """
+    network = build(name, channels=channels, size=size, classes=classes, seed=0)
+    try:
+        network.load_state_dict(weights(content))
+    except RuntimeError as error:
+        raise InvalidModel(
+            f"these weights do not fit {name} for {channels} x {size} x {size} images of "
+            f"{classes} classes"
+        ) from error
+    return network.eval()
 
 
 @dataclass(frozen=True)

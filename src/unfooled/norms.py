@@ -1,17 +1,21 @@
 """Norms of a change, each as the operations that attacks need.
 
 Every choice between norms in this package ends in the table `NORMS`. A change `delta` has the
-shape `[n, c, h, w]`; its size is measured for each image by itself.
+shape `[n, c, h, w]`; its size is measured for each image by itself. "spatial" is no norm, but a
+distance all the same: how much of the largest rotation and shift an image took (`geometry.py`).
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, NoReturn
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from unfooled import geometry
+from unfooled.errors import InvalidThreat
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, PerImage
 
@@ -28,6 +32,7 @@ class Norm:
             zero where the gradient is zero.
         inside: a uniformly distributed change of size at most eps.
         edge: a random change of size exactly eps.
+        apart: how far images lie from their originals, where that is not the size of the change.
     """
 
     name: str
@@ -36,6 +41,13 @@ class Norm:
     steepest: Callable[[Images], Images]
     inside: Callable[[Images, float, Draws], Images]
     edge: Callable[[Images, float, Draws], Images]
+    apart: Callable[[Images, Images], PerImage] | None = None
+
+    def distance(self, images: Images, adversarial: Images) -> PerImage:
+        """How far each image was moved, in float64."""
+        if self.apart is not None:
+            return self.apart(images, adversarial)
+        return self.size(adversarial.double() - images.double())
 
 
 def _linf_size(delta: Images) -> PerImage:
@@ -69,7 +81,7 @@ def _spread(values: PerImage) -> Float[Tensor, "n 1 1 1"]:
 
 def _within(eps: float, pixels: int) -> float:
     """A radius so much below eps that rounding image + change in float32 cannot lead outside."""
-    return max(0.0, eps - 6e-8 * math.sqrt(pixels))
+    return max(0.0, eps * (1 - 2e-7) - 6e-8 * math.sqrt(pixels))
 
 
 def _l2_project(delta: Images, eps: float) -> Images:
@@ -109,7 +121,9 @@ def _l1_project(delta: Images, eps: float) -> Images:
     cuts = (ranked.cumsum(1) - radius) / counts
     kept = (ranked > cuts).sum(1, keepdim=True).clamp_min(1)
     cut = cuts.gather(1, kept - 1).clamp_min(0).view(-1, 1, 1, 1)
-    return delta.sign() * (delta.abs() - cut).clamp_min(0)
+    shorter = delta.sign() * (delta.abs() - cut).clamp_min(0)
+    # The sums above are rounded, the more the larger the change was.
+    return shorter * _spread((radius / _l1_size(shorter).clamp_min(1e-30)).clamp_max(1))
 
 
 _SPARSE = 0.02  # share of the pixels that one steepest step for L1 moves
@@ -146,7 +160,7 @@ def _l0_size(delta: Images) -> PerImage:
 def _l0_project(delta: Images, eps: float) -> Images:
     """The largest changes, as many as eps says."""
     sizes = delta.abs().flatten(1)
-    count = min(int(eps), sizes.shape[1])
+    count = int(min(eps, sizes.shape[1]))  # eps may be infinite
     if count == 0:
         return torch.zeros_like(delta)
     kept = torch.zeros_like(sizes).scatter_(1, sizes.topk(count, dim=1).indices, 1.0)
@@ -161,7 +175,16 @@ def _l0_steepest(gradient: Images) -> Images:
 
 def _l0_edge(like: Images, eps: float, draws: Draws) -> Images:
     """Black or white at random places."""
-    return _l0_project(draws.uniform(like), eps) * draws.step("signs").signs(like)
+    places = _l0_project(draws.uniform(like), eps).sign_()
+    return places * draws.step("signs").signs(like)
+
+
+def _no_change(*_: Any) -> NoReturn:
+    """In the place of what only a norm of a change of pixels can do."""
+    raise InvalidThreat(
+        "spatial measures how far an image was turned and shifted, not a change of its pixels; "
+        "what projects or draws such changes does not work under it"
+    )
 
 
 NORMS = {
@@ -169,4 +192,9 @@ NORMS = {
     "L2": Norm("L2", _l2_size, _l2_project, _l2_steepest, _l2_inside, _l2_edge),
     "L1": Norm("L1", _l1_size, _l1_project, _l1_steepest, _l1_inside, _l1_edge),
     "L0": Norm("L0", _l0_size, _l0_project, _l0_steepest, _l0_edge, _l0_edge),
+    "spatial": Norm(
+        "spatial",
+        *(_no_change, _no_change, _no_change, _no_change, _no_change),
+        apart=geometry.distance,
+    ),
 }

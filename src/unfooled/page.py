@@ -11,9 +11,10 @@ from unfooled.answer import percent, points, points_interval, quoted
 from unfooled.evaluation import UNREAD
 from unfooled.figures import Figure, all_figures
 from unfooled.model import Layer
+from unfooled.outcomes import CLEAN, WORST
 from unfooled.recipe import Recipe
 from unfooled.report import Report
-from unfooled.results import CLEAN, WORST, Comparison, RecipeResult
+from unfooled.results import Comparison, RecipeResult
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, Estimate
 
 
@@ -101,6 +102,10 @@ def page(report: Report) -> Page:
             (_recipes(report), _attacks(report), _machine(report)),
         ),
     ]
+    if report.results.targeted:
+        matrices = tuple(figures[name] for name in figures if name.startswith("targeted-"))
+        aimed = Section("Turned into a chosen class", (_AIMED,), (_aimed(report),), matrices)
+        sections.insert(3, aimed)
     if "effects" in figures:
         words, pairs = _effects_words(report), _pairs(report)
         sections.insert(
@@ -294,6 +299,44 @@ def _learned(report: Report) -> Table:
         "Means over the seeds. Validation images are held-out training images; they were measured "
         "after every epoch, as they are and with the recipe's transformations. The test images "
         "were used once, at the end.",
+    )
+
+
+_AIMED = (
+    "Source/target misclassification: the attacker wants each image read as one chosen class. That "
+    "is harder than any wrong class, so these shares are lower than those above; they are not part "
+    "of the worst case."
+)
+
+
+def _aimed(report: Report) -> Table:
+    classes = report.environment["data"]["classes"]
+    rows = []
+    for one in report.results.targeted:
+        extremes = one.extremes()
+        told = ["", ""]
+        for place, (row, column) in enumerate(extremes or ()):
+            cell = one.cells[row][column]
+            if cell is not None:
+                told[place] = (
+                    f"{classes[row]} to {classes[column]}: {100 * cell.value:.0f} "
+                    f"({_interval(cell, 0)})"
+                )
+        rows.append(
+            (
+                report.results.recipe(one.recipe).title,
+                f"{one.attack}, {one.norm} {one.eps:g}",
+                percent(one.turned.value),
+                _interval(one.turned),
+                *told,
+            )
+        )
+    return Table(
+        "Images that can be turned into a chosen class",
+        ("recipe", "attack", "turned", "95 % interval", "most often, in %", "least often, in %"),
+        tuple(rows),
+        "Turned: the share of the test images that the attack turned into the class chosen for "
+        "them (into at least one, where every other class was a target).",
     )
 
 

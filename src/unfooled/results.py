@@ -8,18 +8,11 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
-from unfooled import statistics
-from unfooled.evaluation import Evaluation
+from unfooled import outcomes, statistics
+from unfooled.outcomes import CLEAN, WORST, Facts, Tables
 from unfooled.statistics import Estimate
 from unfooled.study import Study
-
-CLEAN, WORST = "clean", "worst case"
-
-Facts = Mapping[tuple[int, int, int], Evaluation]  # by recipe, seed and sweep
-Table = NDArray[np.bool_]  # a row for each seed, a column for each image
+from unfooled.targeted import Targeted, targeted
 
 
 @dataclass(frozen=True)
@@ -118,6 +111,7 @@ class Results:
             fooled.
         weaker: pairs (image, network) that noise or a single step fooled and a stronger attack of
             the same norm, on the same images, did not, by the stronger attack.
+        targeted: see `Targeted`; for each recipe, attack with targets and eps.
         missing: names of jobs without a result.
     """
 
@@ -126,6 +120,7 @@ class Results:
     comparisons: tuple[Comparison, ...]
     outside: Mapping[str, int]
     weaker: Mapping[str, int]
+    targeted: tuple[Targeted, ...]
     missing: tuple[str, ...]
 
     def recipe(self, name: str) -> RecipeResult:
@@ -136,7 +131,8 @@ class Results:
     def norm(self) -> str:
         """The norm in which the question is answered: of the first attack that has its eps."""
         eps = self.study["answer_eps"]
-        return str(next(s["norm"] for s in self.study["sweeps"] if eps in s["eps"]))
+        untargeted = (s for s in self.study["sweeps"] if not s["targets"])
+        return str(next(s["norm"] for s in untargeted if eps in s["eps"]))
 
     @property
     def first(self) -> Curve:
@@ -178,7 +174,7 @@ def build(
         for recipe in range(len(study.recipes))
     }
     whole = [recipe for recipe, found in seeds.items() if found]
-    tables = {recipe: _tables(study, facts, recipe, seeds[recipe]) for recipe in whole}
+    tables = {recipe: outcomes.tables(study, facts, recipe, seeds[recipe]) for recipe in whole}
     missing = [
         study.job_name("train", recipe, seed)
         for recipe, found in seeds.items()
@@ -192,63 +188,15 @@ def build(
             for recipe in whole
         ),
         comparisons=tuple(_comparisons(study, seeds, tables, whole)),
-        outside=_outside(study, facts),
-        weaker=_weaker(study, facts),
+        outside=outcomes.outside(study, facts),
+        weaker=outcomes.weaker(study, facts),
+        targeted=tuple(
+            one
+            for recipe in whole
+            for one in targeted(study, facts, recipe, seeds[recipe], classes)
+        ),
         missing=tuple(missing),
     )
-
-
-Tables = Mapping[tuple[str, str, float], Table]  # by attack title, norm and eps
-
-
-def _tables(study: Study, facts: Facts, recipe: int, seeds: Sequence[int]) -> Tables:
-    """Every table of a recipe: clean, each attack at each eps, and the worst case."""
-    found: dict[tuple[str, str, float], Table] = {}
-    largest = max(
-        (facts[recipe, seeds[0], sweep] for sweep in range(len(study.sweeps))),
-        key=lambda evaluation: len(evaluation.ids),
-    )
-    place = next(s for s in range(len(study.sweeps)) if facts[recipe, seeds[0], s] is largest)
-    found[CLEAN, "", 0.0] = np.stack([facts[recipe, seed, place].correct for seed in seeds])
-    for sweep, used in enumerate(study.sweeps):
-        rows = [facts[recipe, seed, sweep] for seed in seeds]
-        found[used.title, used.norm, 0.0] = np.stack([row.correct for row in rows])
-        for index, threat in enumerate(used.threats):
-            found[used.title, used.norm, threat.eps] = np.stack([row.robust[index] for row in rows])
-    for norm in dict.fromkeys(sweep.norm for sweep in study.sweeps):
-        for eps in _all_eps(study, norm):
-            found[WORST, norm, eps] = np.stack(
-                [_worst(study, facts, recipe, seed, norm, eps) for seed in seeds]
-            )
-    return found
-
-
-def _all_eps(study: Study, norm: str) -> list[float]:
-    return sorted(
-        {0.0, *(eps for sweep in study.sweeps if sweep.norm == norm for eps in sweep.eps)}
-    )
-
-
-def _worst(
-    study: Study, facts: Facts, recipe: int, seed: int, norm: str, eps: float
-) -> NDArray[np.bool_]:
-    """Whether each image that every attack of the norm met stands against all of them."""
-    met = [facts[recipe, seed, s] for s, used in enumerate(study.sweeps) if used.norm == norm]
-    common = _common(met)
-    stands = np.ones(len(common), dtype=bool)
-    for evaluation in met:
-        rows = [row for row, threat in enumerate(evaluation.threats) if threat.eps <= eps]
-        outcome = evaluation.robust[rows[-1]] if rows else evaluation.correct
-        stands &= outcome[np.searchsorted(evaluation.ids, common)]
-    return stands
-
-
-def _common(evaluations: Sequence[Evaluation]) -> NDArray[np.int64]:
-    """The ids of the images that all evaluations met, ascending."""
-    common = evaluations[0].ids
-    for other in evaluations[1:]:
-        common = np.intersect1d(common, other.ids)
-    return common
 
 
 def _recipe(
@@ -272,7 +220,7 @@ def _recipe(
         transformed=tuple(head["history"][-1]["transformed"] for head in heads),
         curves=tuple(_curves(tables)),
         overfitted=tuple(s for s, head in zip(seeds, heads, strict=True) if head["overfitted"]),
-        confusion=_confusion(study, facts, recipe, seeds, classes),
+        confusion=outcomes.confusion(study, facts, recipe, seeds, classes),
         history=tuple(tuple(head["history"]) for head in heads),
     )
 
@@ -285,28 +233,6 @@ def _curves(tables: Tables) -> list[Curve]:
         estimates = tuple(statistics.share(tables[attack, norm, e]) for e in eps)
         curves.append(Curve(attack, norm, estimates[0].images, tuple(eps), estimates))
     return curves
-
-
-def _confusion(
-    study: Study, facts: Facts, recipe: int, seeds: Sequence[int], classes: int
-) -> tuple[tuple[float, ...], ...]:
-    """What each class is read as under the worst case at the study's eps: the first misreading."""
-    norm = next(sweep.norm for sweep in study.sweeps if study.answer_eps in sweep.eps)
-    counts = np.zeros((classes, classes + 1))
-    for seed in seeds:
-        met = [facts[recipe, seed, s] for s, used in enumerate(study.sweeps) if used.norm == norm]
-        ids = _common(met)
-        places = [np.searchsorted(evaluation.ids, ids) for evaluation in met]
-        labels, read = met[0].labels[places[0]], met[0].clean[places[0]]
-        for evaluation, where in zip(met, places, strict=True):
-            for row, threat in enumerate(evaluation.threats):
-                if threat.eps <= study.answer_eps:
-                    now = evaluation.read_as[row][where]
-                    stands = (read == labels) & evaluation.inside[row][where]
-                    read = np.where(stands, now, read)
-        np.add.at(counts, (labels, np.where(read < 0, classes, read)), 1)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    return tuple(tuple(float(value) for value in row) for row in shares)
 
 
 def _comparisons(
@@ -345,36 +271,3 @@ def _comparisons(
                     )
                 )
     return found
-
-
-def _outside(study: Study, facts: Facts) -> dict[str, int]:
-    counts: dict[str, int] = {}
-    for (_, _, sweep), evaluation in sorted(facts.items(), key=lambda item: item[0]):
-        title = study.sweeps[sweep].title
-        counts[title] = counts.get(title, 0) + int((~evaluation.inside).sum())
-    return {title: count for title, count in counts.items() if count}
-
-
-def _weaker(study: Study, facts: Facts) -> dict[str, int]:
-    """Pairs of image and network that an attack of one step fooled and one of many did not."""
-    from unfooled import attack
-
-    counts: dict[str, int] = {}
-    steps = [attack.find(sweep.attack, **sweep.options).steps for sweep in study.sweeps]
-    for (recipe, seed, strong), evaluation in facts.items():
-        for weak, used in enumerate(study.sweeps):
-            other = facts.get((recipe, seed, weak))
-            if steps[strong] == 1 or steps[weak] > 1 or other is None:
-                continue
-            if used.norm != study.sweeps[strong].norm:
-                continue
-            common = _common([evaluation, other])
-            missed = np.zeros(len(common), dtype=bool)
-            for row, threat in enumerate(evaluation.threats):
-                if threat in other.threats:
-                    stood = other.robust[other.threats.index(threat)]
-                    kept = evaluation.robust[row][np.searchsorted(evaluation.ids, common)]
-                    missed |= kept & ~stood[np.searchsorted(other.ids, common)]
-            title = study.sweeps[strong].title
-            counts[title] = counts.get(title, 0) + int(missed.sum())
-    return counts

@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from unfooled import __version__, attack, dataset, defence, model, store, transform
+from unfooled import __version__, dataset, defence, model, store, targets, transform
 from unfooled.dataset import Dataset
 from unfooled.engine import Done, Event, Failed
 from unfooled.engines.local import local
@@ -103,7 +103,7 @@ def _done(
     events = local(
         left,
         worker.perform,
-        lambda job: ledger.get(job.needs.key) if job.needs else None,
+        lambda job: tuple(ledger.get(one.key) for one in job.needs),
         workers=workers,
     )
     with contextlib.closing(events):  # an interruption ends the workers at once
@@ -179,7 +179,9 @@ def _try_out(study: Study, data: Dataset) -> None:
             )
     labels = predict(network, images).argmax(1)
     for sweep in study.sweeps:
-        found = attack.find(sweep.attack, **sweep.options)
+        found = sweep.armed([network])
+        if sweep.targets:
+            targets.find(sweep.targets, data.classes)
         with _tried(f"the attack {found.name}"):
             found.run(network, images, labels, sweep.threats[0], draws=draws)
 

@@ -6,11 +6,14 @@ The way of the data: Study -> jobs (`jobs.py`) -> facts, one file a job (`store.
 
 import dataclasses
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from torch import nn
+
 from unfooled import attack
+from unfooled.attack import Attack
 from unfooled.recipe import Recipe
 from unfooled.threat import Threat
 
@@ -26,6 +29,8 @@ class Sweep:
         eps: ascending, in pixel units.
         images: how many test images, drawn once and for all; None takes every one.
         called: what reports call it, if not what the attack is called; see `title`.
+        targets: how each image's target is chosen, as `targets.find` takes it; "" for any wrong
+            class (misclassification).
     """
 
     attack: str
@@ -34,11 +39,23 @@ class Sweep:
     eps: tuple[float, ...]
     images: int | None = None
     called: str = ""
+    targets: str = ""
 
     @property
     def title(self) -> str:
         """Such as "PGD-40"; with the norm, unique within a study."""
-        return self.called or attack.find(self.attack, **self.options).title
+        aim = f" to {self.targets.replace('_', ' ')}" if self.targets else ""
+        return self.called or attack.find(self.attack, **self.options).title + aim
+
+    @property
+    def uses_surrogates(self) -> bool:
+        """Whether it crafts on the networks of the other recipes."""
+        return "surrogates" in attack.find(self.attack, **self.options).all_options
+
+    def armed(self, surrogates: Sequence[nn.Module]) -> Attack:
+        """The attack, with the networks of the other recipes if it asks for such."""
+        own = {"surrogates": surrogates} if self.uses_surrogates else {}
+        return attack.find(self.attack, **self.options, **own)
 
     @property
     def threats(self) -> list[Threat]:

@@ -16,8 +16,10 @@ class Threat:
     """All images in [0, 1] whose distance from the original is at most eps.
 
     Attributes:
-        norm: "Linf" (the largest change of a pixel) or "L2" (the Euclidean length of the change).
-        eps: in pixel units, where black is 0 and white is 1.
+        norm: "Linf" (the largest change of a pixel), "L2" (the Euclidean length of the change),
+            "L1" (the sum of all changes), "L0" (the number of changed pixels) or "spatial" (the
+            share of the largest rotation and shift).
+        eps: in pixel units, where black is 0 and white is 1; a count for L0, a share for spatial.
 
     Raises:
         InvalidThreat: the norm is unknown, or eps is negative or NaN.
@@ -40,13 +42,15 @@ class Threat:
 
     def distance(self, images: Images, adversarial: Images) -> PerImage:
         """How far each image was moved, in float64."""
-        return self._norm.size(adversarial.double() - images.double())
+        return self._norm.distance(images, adversarial)
 
     def allows(self, images: Images, adversarial: Images) -> Mask:
         """Whether each adversarial image is within eps, with every pixel in [0, 1]; NaN is not."""
         pixels = adversarial.flatten(1)
         in_range = ((pixels >= 0) & (pixels <= 1)).all(1)
-        return in_range & (self.distance(images, adversarial) <= self.eps + TOLERANCE)
+        distance = self.distance(images, adversarial)
+        # No warp at all leads to an image at an infinite distance: no eps allows that.
+        return in_range & (distance <= self.eps + TOLERANCE) & distance.isfinite()
 
     def project(self, images: Images, adversarial: Images) -> Images:
         """Each adversarial image moved back to within eps and into [0, 1].
@@ -54,6 +58,21 @@ class Threat:
         The clamp to [0, 1] can only shorten the change, so the order of the two keeps both.
         """
         return (images + self._norm.project(adversarial - images, self.eps)).clamp_(0, 1)
+
+    def as_8bit(self, images: Images, adversarial: Images) -> Images:
+        """Each adversarial image as a file of 8 bits would hold it: every pixel k / 255.
+
+        Rounded to the nearest; where that would lead a pixel farther than eps from its original
+        (which only Linf can tell pixel by pixel), to the nearest that does not.
+        """
+        levels = adversarial.double() * 255
+        rounded = levels.round()
+        if self.norm == "Linf" and math.isfinite(self.eps):
+            # Half of what `allows` tolerates, as float32 cannot hold every k / 255.
+            reach = 255 * (self.eps + TOLERANCE / 2)
+            original = images.double() * 255
+            rounded = rounded.clamp((original - reach).ceil(), (original + reach).floor())
+        return (rounded.clamp(0, 255) / 255).to(adversarial.dtype)
 
     def steepest(self, gradient: Images) -> Images:
         """The change of size 1 along which a loss with this gradient grows fastest."""

@@ -5,7 +5,8 @@ that it was made for. `Batch` holds images with all that belongs to them, row by
 attack drops those that have been fooled in one line and goes on with the others.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -56,36 +57,47 @@ class Victim(nn.Module):
         knows: str,
         passes: Passes,
         succeeds: Callable[[Rows, Images, Logits], Mask],
+        part: int = 250,
     ) -> None:
         super().__init__()
-        answer = {"gradients": gradients.forward, "scores": _scores}.get(knows, _class_alone)
         # Held by a function, not as a submodule, so that there are no parameters to show.
-        self._answer: Callable[[Images], Logits] = partial(answer, model)
+        self._answer = partial(_ANSWERS.get(knows, _class_alone), model)
         self.passes = passes
+        self.part = part
         self._succeeds = succeeds
+        self._rows: Rows | None = None  # of the whole batch, where an attack was given but these
 
     def forward(self, images: Images) -> Logits:
         """An answer for each image; they are taken to be the whole batch, in its order."""
-        n = len(self.passes.forward)
-        if len(images) == n:
-            return self.ask(images, torch.arange(n, device=images.device))
+        every = torch.arange(len(self.passes.forward), device=images.device)
+        own = every if self._rows is None else self._rows
+        if len(images) == len(own):
+            return self.ask(images, every[: len(own)])
         # Nobody said which rows these are: count for each as many as it may have been.
-        self.passes.forward.add_(-(-len(images) // n))
+        self.passes.forward.index_add_(0, own, torch.full_like(own, -(-len(images) // len(own))))
         return self._answer(images)
+
+    def on(self, rows: Rows) -> "Victim":
+        """The same model, for an attack that is given these rows alone; the counts are shared."""
+        narrow = copy(self)
+        narrow._rows = rows if self._rows is None else self._rows[rows]
+        return narrow
 
     def ask(self, images: Images, rows: Rows) -> Logits:
         """An answer for each of these images, which are attempts at these rows of the batch."""
         logits = self._answer(images)
+        rows = rows if self._rows is None else self._rows[rows]
         with torch.no_grad():
             self.passes.forward.index_add_(0, rows, torch.ones_like(rows))
             fresh = self.passes.until[rows] < 0
-            fresh &= self._succeeds(rows, images.detach(), logits.detach())
-            if fresh.any():
+            if fresh.any():  # measured for those alone that have not succeeded before
+                fresh[fresh.clone()] = self._succeeds(rows[fresh], images[fresh], logits[fresh])
                 self.passes.until[rows[fresh]] = self.passes.forward[rows[fresh]]
         return logits
 
     def followed(self, rows: Rows, times: int) -> None:
         """Count gradients for these rows."""
+        rows = rows if self._rows is None else self._rows[rows]
         self.passes.backward.index_add_(0, rows, torch.full_like(rows, times))
 
 
@@ -99,6 +111,12 @@ def _class_alone(model: nn.Module, images: Images) -> Logits:
     return chosen.masked_fill_(~logits.isfinite().all(1, keepdim=True), torch.nan)
 
 
+_ANSWERS: Mapping[str, Callable[[nn.Module, Images], Logits]] = {
+    "gradients": gradients.forward,
+    "scores": _scores,
+}
+
+
 @dataclass(frozen=True)
 class Batch:
     """Images under attack, with all that belongs to them, row by row.
@@ -109,6 +127,7 @@ class Batch:
         labels, targets: the true classes, and the wanted ones or None.
         draws: their chance.
         places: of these rows in the batch that the attack was given.
+        part: how many images a pass takes.
     """
 
     model: nn.Module
@@ -117,6 +136,7 @@ class Batch:
     targets: Labels | None
     draws: Draws
     places: Rows
+    part: int
 
     @classmethod
     def of(
@@ -125,7 +145,8 @@ class Batch:
         """All that an attack is given."""
         places = torch.arange(len(images), device=images.device)
         own = draws if draws.ids is not None else draws.at(places)
-        return cls(model, images, labels, targets, own, places)
+        part = model.part if isinstance(model, Victim) else gradients.part_size(model, images)
+        return cls(model, images, labels, targets, own, places, part)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -139,6 +160,7 @@ class Batch:
             None if self.targets is None else self.targets[which],
             self.draws.keep(which),
             self.places[which],
+            self.part,
         )
 
     def aimed(self, targets: Labels | None) -> "Batch":
@@ -152,12 +174,15 @@ class Batch:
         """
         places = self.places if rows is None else self.places[rows]
         with torch.no_grad():
-            return torch.cat([self._model(places[p])(current[p]) for p in _parts(current)])
+            return torch.cat([self._model(places[p])(current[p]) for p in self._parts(current)])
 
     def fooled(self, current: Images, rows: Rows | None = None) -> Mask:
         """Whether attempts are misread, or read as their targets; one pass each."""
-        every = self if rows is None else self.keep(rows)
-        return every.misread(self.logits(current, rows))
+        logits = self.logits(current, rows)
+        if rows is None:
+            return self.misread(logits)
+        targets = None if self.targets is None else self.targets[rows]
+        return fooled(logits, self.labels[rows], targets)
 
     def misread(self, logits: Logits) -> Mask:
         """Whether these answers, one for each row, are what the attack wants; no pass."""
@@ -172,7 +197,7 @@ class Batch:
             InvalidModel: there is no gradient, or it is NaN or infinite.
         """
         found = []
-        for p in _parts(current):
+        for p in self._parts(current):
             targets = None if self.targets is None else self.targets[p]
             model = self._model(self.places[p])
             found.append(gradients.gradient(model, current[p], self.labels[p], targets, loss))
@@ -187,12 +212,11 @@ class Batch:
             InvalidModel: there is no gradient, or it is NaN or infinite.
         """
         found = []
-        for p in _parts(current):
+        for p in self._parts(current):
             logits, by_pixel = gradients.jacobian(self._model(self.places[p]), current[p])
             self._follow(self.places[p], logits.shape[1])
             found.append((logits, by_pixel))
-        logits, by_pixel = zip(*found, strict=True)
-        return torch.cat(logits), torch.cat(by_pixel)
+        return torch.cat([one for one, _ in found]), torch.cat([one for _, one in found])
 
     def _model(self, places: Rows) -> Callable[[Images], Logits]:
         """The model, told which rows it is asked about."""
@@ -204,10 +228,8 @@ class Batch:
         if isinstance(self.model, Victim):
             self.model.followed(places, times)
 
-
-def _parts(images: Images) -> Iterator[slice]:
-    """Slices of a size at which a pass is quickest, the last one not much smaller than the rest."""
-    size = gradients.part_size(images)
-    count = max(1, -(-len(images) // size))
-    size = -(-len(images) // count)
-    return (slice(start, start + size) for start in range(0, len(images), max(1, size)))
+    def _parts(self, images: Images) -> Iterator[slice]:
+        """Slices of at most `part` images, all of about one size."""
+        count = max(1, -(-len(images) // self.part))
+        size = max(1, -(-len(images) // count))
+        return (slice(start, start + size) for start in range(0, len(images), size))

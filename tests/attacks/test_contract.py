@@ -1,251 +1,89 @@
-"""Every attack in `attacks/` meets these tests by itself."""
+"""Every attack in `attacks/` meets these tests by itself; `unfooled.testing` has the promises."""
 
 import inspect
-import math
+from typing import Any
 
 import pytest
-import torch
-import toys
 from torch import nn
 
-from unfooled import attack, catalog
-from unfooled.attack import GIVEN, Attack, Sealed
-from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat
-from unfooled.gradients import frozen, predict
-from unfooled.losses import cross_entropy, fooled
-from unfooled.randomness import Draws
-from unfooled.shapes import Images, Labels
-from unfooled.threat import Threat
+from unfooled import attack, catalog, specimens
+from unfooled.attack import GIVEN, Attack
+from unfooled.norms import NORMS
+from unfooled.shapes import Images, Logits
+from unfooled.testing import check_attack
 
-THREATS = [Threat("Linf", 0.15), Threat("L2", 0.8)]
-DRAWS = Draws(0, "contract", torch.arange(100, 124))
+NAMES = catalog.names("attacks")
 
 
-@pytest.fixture(params=catalog.names("attacks"))
+class AnyKind(nn.Module):
+    """A surrogate in float32 that takes images in float64 too."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Images) -> Logits:
+        logits: Logits = self.model(images.float())
+        return logits
+
+
+# What makes a slow attack small enough for a test and still leaves it an attack.
+SMALL: dict[str, dict[str, Any]] = {
+    "autoattack": {"steps_each": 20, "square_queries": 100},
+    "boundary": {"queries": 600},
+    "hopskipjump": {"queries": 1000},
+    "spsa": {"steps": 20, "samples": 16},
+    "transfer": {"surrogates": [AnyKind(specimens.smooth().model)]},
+}
+FEW = {"queries": 150, "steps": 40}  # at most, of an attack without an entry above
+
+
+def small(name: str) -> Attack:
+    known = attack.find(name).all_options
+    few = {option: min(most, known[option]) for option, most in FEW.items() if option in known}
+    return attack.find(name, **SMALL.get(name, few))
+
+
+@pytest.fixture(params=NAMES)
 def tried(request: pytest.FixtureRequest) -> Attack:
     return attack.find(str(request.param))
 
 
-@pytest.fixture(params=THREATS, ids=str)
-def threat(request: pytest.FixtureRequest) -> Threat:
-    found: Threat = request.param
-    return found
-
-
-@pytest.fixture
-def images() -> Images:
-    """Some close to black or white, so that the range of pixels is met."""
-    return toys.pictures(24)
-
-
-@pytest.fixture
-def labels(net: nn.Module, images: Images) -> Labels:
-    read = toys.read_by(net, images)
-    net.train()
-    return read
-
-
-def test_an_attack_says_what_it_promises_and_what_it_knows(tried: Attack) -> None:
+def test_an_attack_says_what_it_promises_what_it_knows_and_under_which_norms(
+    tried: Attack,
+) -> None:
     home = catalog.module("attacks", tried.name)
     assert home.PROMISE in ("bounded", "nearest")
     assert home.KNOWS in ("gradients", "scores", "decisions", "nothing")
+    assert home.NORMS
+    assert set(home.NORMS) <= set(NORMS)
+    assert len(set(home.NORMS)) == len(home.NORMS)
+
+
+def test_an_attack_names_its_source(tried: Attack) -> None:
     assert "Source:" in (tried.function.__doc__ or "")
+    assert "https://" in (tried.function.__doc__ or "")
 
 
 def test_every_attack_takes_the_same_things_in_the_same_order(tried: Attack) -> None:
-    parameters = inspect.signature(tried.function).parameters
-    assert list(parameters)[:6] == ["model", "images", "labels", "threat", *GIVEN]
-    for name, parameter in list(parameters.items())[4:]:
-        assert parameter.kind is parameter.KEYWORD_ONLY
-        assert name == "draws" or parameter.default is not parameter.empty
+    functions = [tried.function, *([tried.sweeper] if tried.sweeper else [])]
+    for function, threat in zip(functions, ("threat", "threats"), strict=False):
+        parameters = inspect.signature(function).parameters
+        assert list(parameters)[:6] == ["model", "images", "labels", threat, *GIVEN]
+        for name, parameter in list(parameters.items())[4:]:
+            assert parameter.kind is parameter.KEYWORD_ONLY
+            assert name == "draws" or parameter.default is not parameter.empty
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_shape_kind_and_range_stay(
-    tried: Attack,
-    threat: Threat,
-    net: nn.Module,
-    images: Images,
-    labels: Labels,
-    dtype: torch.dtype,
-) -> None:
-    given = images.to(dtype)
-    changed = tried.run(net.to(dtype), given, labels, threat, draws=DRAWS)
-    assert changed.shape == images.shape
-    assert changed.dtype == dtype
-    assert changed.device == images.device
-    assert not changed.requires_grad
-    assert 0 <= float(changed.min()) <= float(changed.max()) <= 1
-    assert not torch.equal(changed, given)
+def test_a_sweep_has_the_options_of_its_attack(tried: Attack) -> None:
+    if tried.sweeper is not None:
+        assert catalog.options(tried.sweeper, GIVEN) == catalog.options(tried.function, GIVEN)
 
 
-def test_a_bounded_attack_stays_inside_the_threat(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    if tried.promise != "bounded":
-        pytest.skip(f"{tried.name} promises the nearest image, not one inside the threat")
-    changed = tried.run(net, images, labels, threat, draws=DRAWS)
-    delta = (changed.double() - images.double()).flatten(1)
-    size = delta.norm(p={"Linf": math.inf, "L2": 2}[threat.norm], dim=1)
-    assert float(size.max()) <= threat.eps + 1e-6
-
-
-def test_equal_draws_give_equal_images(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    one, two = (tried.run(net, images, labels, threat, draws=DRAWS) for _ in range(2))
-    assert torch.equal(one, two)
-
-
-def test_neither_the_batch_nor_the_order_matters(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    assert DRAWS.ids is not None
-    together = tried.run(net, images, labels, threat, draws=DRAWS)
-    order = torch.randperm(24, generator=torch.Generator().manual_seed(0))
-    mixed = tried.run(net, images[order], labels[order], threat, draws=DRAWS.at(DRAWS.ids[order]))
-    torch.testing.assert_close(mixed, together[order])
-    for part in torch.arange(24).split(7)[2:]:
-        alone = tried.run(net, images[part], labels[part], threat, draws=DRAWS.at(DRAWS.ids[part]))
-        torch.testing.assert_close(alone, together[part])
-
-
-def test_a_batch_of_one_is_attacked(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    changed = tried.run(net, images[:1], labels[:1], threat, draws=Draws(0))
-    assert changed.shape == (1, 1, toys.SIZE, toys.SIZE)
-    assert not torch.equal(changed, images[:1])
-
-
-def test_an_empty_batch_is_refused(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    with pytest.raises(InvalidInput, match="the batch is empty"):
-        tried.run(net, images[:0], labels[:0], threat, draws=Draws(0))
-
-
-def test_nothing_that_was_handed_in_is_touched(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    net[1].bias.requires_grad_(False)
-    net[1].weight.grad = torch.full_like(net[1].weight, 7)
-    net[3].eval()
-    copies = images.clone(), labels.clone()
-    weights = {name: tensor.clone() for name, tensor in net.state_dict().items()}
-    modes = [module.training for module in net.modules()]
-    state = torch.get_rng_state()
-
-    tried.run(net, images, labels, threat, draws=DRAWS)
-
-    assert torch.equal(images, copies[0])
-    assert torch.equal(labels, copies[1])
-    assert not images.requires_grad
-    assert images.grad is None
-    assert all(torch.equal(net.state_dict()[name], weight) for name, weight in weights.items())
-    assert (net[1].weight.grad == 7).all()
-    assert all(p.grad is None for p in net.parameters() if p is not net[1].weight)
-    assert [p.requires_grad for p in net.parameters()] == [True, False, True, True]
-    assert [module.training for module in net.modules()] == modes
-    assert torch.equal(torch.get_rng_state(), state)
-    assert torch.is_grad_enabled()
-
-
-def test_images_that_are_misread_from_the_start_come_back_unchanged(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    wrong = labels.clone()
-    wrong[::3] = (wrong[::3] + 1) % 3
-    changed = tried.run(net, images, wrong, threat, draws=DRAWS)
-    assert torch.equal(changed[::3], images[::3])
-    assert not torch.equal(changed[1::3], images[1::3])
-    everything = tried.run(net, images, (labels + 1) % 3, threat, draws=DRAWS)
-    assert torch.equal(everything, images)
-
-
-def test_gradients_may_be_switched_off_around_it(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    usual = tried.run(net, images, labels, threat, draws=DRAWS)
-    with torch.no_grad():
-        assert torch.equal(tried.run(net, images, labels, threat, draws=DRAWS), usual)
-        assert not torch.is_grad_enabled()
-
-
-def test_at_eps_0_images_stay_as_they_are(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    if tried.promise != "bounded":
-        pytest.skip(f"{tried.name} promises the nearest image, not one inside the threat")
-    nothing = Threat(threat.norm, 0.0)
-    assert torch.equal(tried.run(net, images, labels, nothing, draws=DRAWS), images)
-    with frozen(net):
-        alone = tried.function(net, images, labels, nothing, draws=DRAWS)
-    assert torch.equal(alone, images)
-
-
-def test_an_infinite_eps_is_refused(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    if tried.promise != "bounded":
-        pytest.skip(f"{tried.name} promises the nearest image and needs no bound")
-    with pytest.raises(InvalidThreat, match="infinite"):
-        tried.run(net, images, labels, Threat(threat.norm, math.inf), draws=DRAWS)
-
-
-def test_an_attack_moves_images_towards_being_misread(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    if tried.knows == "nothing":
-        pytest.skip(f"{tried.name} knows nothing that it could follow")
-    changed = tried.run(net, images, labels, threat, draws=DRAWS)
-    before = cross_entropy(predict(net, images), labels)
-    after = cross_entropy(predict(net, changed), labels)
-    misread = fooled(predict(net, changed), labels)
-    assert (misread | (after > before)).all()
-    assert misread.sum() > 5
-    assert (after > before).sum() > 20
-
-
-def test_a_targeted_attack_moves_images_towards_their_targets(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    if tried.knows == "nothing":
-        pytest.skip(f"{tried.name} knows nothing that it could follow")
-    for shift in (1, 2):
-        targets = (labels + shift) % 3
-        changed = tried.run(net, images, labels, threat, draws=DRAWS, targets=targets)
-        before, after = predict(net, images).softmax(1), predict(net, changed).softmax(1)
-        gain = (after - before).gather(1, targets[:, None])[:, 0]
-        reached = after.argmax(1) == targets
-        assert (reached | (gain > 0)).all()
-        assert reached.sum() > 5
-
-
-def test_a_sealed_model_suffices_for_an_attack_that_knows_less_than_gradients(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    sealed = Sealed(net.eval())
-    if tried.knows == "gradients":
-        with pytest.raises(InvalidModel, match="gives no gradient"):
-            tried.function(sealed, images, labels, threat, draws=DRAWS)
-    else:
-        alone = tried.function(sealed, images, labels, threat, draws=DRAWS)
-        assert torch.equal(alone, tried.run(net, images, labels, threat, draws=DRAWS))
-
-
-def test_a_model_whose_gradient_is_no_number_is_an_error_and_not_robust(
-    tried: Attack, threat: Threat, net: nn.Module, images: Images, labels: Labels
-) -> None:
-    if tried.knows != "gradients":
-        pytest.skip(f"{tried.name} follows no gradient")
-
-    class Steep(nn.Module):
-        """Reads as the network does; its gradient is infinite times zero."""
-
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            logits: torch.Tensor = net(images)
-            return logits + (images * 0).flatten(1).sum(1, keepdim=True).abs().sqrt()
-
-    with pytest.raises(InvalidModel, match="NaN or infinite"):
-        tried.run(Steep(), images, labels, threat, draws=DRAWS)
+@pytest.mark.usefixtures("unchecked")  # the shapes are checked in each attack's own tests
+@pytest.mark.parametrize("targeted", [False, True], ids=["untargeted", "targeted"])
+@pytest.mark.parametrize(
+    ("name", "norm"), [(name, norm) for name in NAMES for norm in attack.find(name).norms]
+)
+def test_an_attack_keeps_its_promises(name: str, norm: str, targeted: bool) -> None:
+    check_attack(small(name), norm=norm, targeted=targeted)

@@ -10,7 +10,7 @@ import pytest
 import toys
 
 from unfooled import catalog
-from unfooled.engine import Done, Event, Failed, Progress
+from unfooled.engine import Done, Event, Failed, Progress, Weights
 from unfooled.jobs import Job
 
 Engine = Callable[..., Any]
@@ -33,16 +33,17 @@ JOBS = [
     DIES,
     HANGS_UP,
     toys.job("alone"),
-    toys.job("after first", needs=FIRST),
-    toys.job("after raises", needs=RAISES),
-    toys.job("after dies", needs=DIES),
-    toys.job("after hangs up", needs=HANGS_UP),
+    toys.job("after first", needs=(FIRST,)),
+    toys.job("after raises", needs=(RAISES,)),
+    toys.job("after dies", needs=(DIES,)),
+    toys.job("after hangs up", needs=(HANGS_UP,)),
+    toys.job("after both", needs=(FIRST, RAISES)),
     toys.job("last"),
 ]
 
 
-def weights(job: Job) -> bytes | None:
-    return f"weights of {job.needs.key}".encode() if job.needs else None
+def weights(job: Job) -> Weights:
+    return tuple(f"weights of {one.key}".encode() for one in job.needs)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,8 @@ def told(engine: Engine) -> list[Event]:
     """All that is told about jobs of which some fail, on two workers."""
     done: set[str] = set()
 
-    def weights_of(job: Job) -> bytes | None:
-        assert job.needs is None or job.needs.key in done
+    def weights_of(job: Job) -> Weights:
+        assert {one.key for one in job.needs} <= done
         return weights(job)
 
     events = []
@@ -85,9 +86,9 @@ def test_every_job_that_can_be_done_is_done_once_in_another_process(told: list[E
 def test_a_job_that_fails_takes_only_those_with_it_that_need_it(told: list[Event]) -> None:
     assert keys(told, Failed) == {
         *("raises", "dies", "hangs up"),
-        *("after raises", "after dies", "after hangs up"),
+        *("after raises", "after dies", "after hangs up", "after both"),
     }
-    assert len([event for event in told if isinstance(event, Failed)]) == 6
+    assert len([event for event in told if isinstance(event, Failed)]) == 7
 
 
 def test_a_failure_says_why(told: list[Event]) -> None:

@@ -6,7 +6,7 @@ from multiprocessing import Pipe
 import pytest
 import toys
 
-from unfooled.engine import Failed
+from unfooled.engine import Failed, Weights
 from unfooled.engines import local as home
 from unfooled.errors import JobFailed
 from unfooled.jobs import Job
@@ -33,23 +33,23 @@ def test_a_worker_answers_with_progress_result_and_seconds() -> None:
     ours, theirs = Pipe()
     answers = []
 
-    def perform(job: Job, weights: bytes | None, report) -> bytes:
+    def perform(job: Job, weights: Weights, report) -> bytes:
         report(0.25)
-        if weights == b"bad":
+        if weights == (b"bad",):
             raise JobFailed("as expected")
-        ours.send((job, b"bad"))
+        ours.send((job, (b"bad",)))
         return b"content"
 
-    def last(job: Job, weights: bytes | None, report) -> bytes:
+    def last(job: Job, weights: Weights, report) -> bytes:
         try:
             return perform(job, weights, report)
         finally:
             while ours.poll():
                 answers.append(ours.recv())
-            if weights == b"bad":
+            if weights == (b"bad",):
                 ours.close()
 
-    ours.send((JOB, b"good"))
+    ours.send((JOB, (b"good",)))
     home._serve(theirs, last)
     kinds = [(kind, value) for kind, value, _ in answers]
     assert kinds == [("progress", 0.25), ("done", b"content"), ("progress", 0.25)]

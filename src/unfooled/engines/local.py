@@ -31,7 +31,7 @@ def local(
     busy: dict[Connection, Job] = {}
     try:
         while waiting or busy:
-            ready = [job for job in waiting if not job.needs or job.needs.key not in unfinished]
+            ready = [job for job in waiting if not unfinished & {one.key for one in job.needs}]
             idle = [pipe for pipe in pool if pipe not in busy]
             while ready and (idle or len(pool) < workers):
                 pipe = idle.pop() if idle else _started(pool, perform)
@@ -52,7 +52,7 @@ def local(
                 if isinstance(event, Done):
                     unfinished.discard(job.key)
                     continue
-                for other in [other for other in waiting if other.needs == job]:
+                for other in [other for other in waiting if job in other.needs]:
                     waiting.remove(other)
                     yield Failed(other, "the training that it needs failed")
     finally:
