@@ -287,7 +287,7 @@ def test_an_attack_is_used_under_its_own_norms_alone(
     with pytest.raises(InvalidThreat, match="spatial does not attack under Linf; it does under sp"):
         spatial.run(plane, images, labels, LINF, draws=Draws(0))
     fgsm = attack.find("fgsm")
-    with pytest.raises(InvalidThreat, match="fgsm does not attack under L0; .* Linf, L2, L1"):
+    with pytest.raises(InvalidThreat, match=r"fgsm does not attack under L0; .* Linf, L2, L1"):
         fgsm.takes(Threat("L0", 3))
     fgsm.takes(Threat("L1", 3))
 
@@ -433,9 +433,9 @@ def test_labels_and_targets_that_are_no_good_are_refused(
     [
         (lambda logits: (logits, logits), "returned a tuple; it must return one tensor of logits"),
         (lambda logits: {"logits": logits}, "returned a dict"),
-        (lambda logits: logits[:, 0], r"the shape \[24\] for 24 images"),
+        (lambda logits: logits[:, 0], r"the shape \[\d+\] for \d+ images"),
         (lambda logits: logits[:3], r"the shape \[3, 2\] for 24 images"),
-        (lambda logits: logits[:, :1], r"the shape \[24, 1\] for 24 images"),
+        (lambda logits: logits[:, :1], r"the shape \[\d+, 1\] for \d+ images"),
     ],
 )
 def test_a_model_that_returns_no_logits_is_refused(

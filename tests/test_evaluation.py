@@ -9,12 +9,18 @@ from torch import nn
 from unfooled import evaluation
 from unfooled.attack import Attack, find
 from unfooled.errors import InvalidInput, InvalidModel, JobFailed
-from unfooled.evaluation import Evaluation, evaluate
+from unfooled.evaluation import Evaluation, evaluate, evaluate_split, gathered, judged
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
 
 THREATS = [Threat("Linf", 0.05), Threat("Linf", 0.1)]
+
+
+FACTS = (
+    *("ids", "labels", "clean", "read_as", "distance", "inside", "read_at_8bit"),
+    *("inside_at_8bit", "forward", "backward", "until"),
+)
 
 
 def attack(function) -> Attack:
@@ -38,6 +44,11 @@ def facts(**changes: object) -> Evaluation:
         "read_as": np.array([[1, 1, 1, 0], [0, 1, 1, 2]]),
         "distance": np.full((2, 4), 0.01),
         "inside": np.ones((2, 4), dtype=bool),
+        "read_at_8bit": np.array([[1, 1, 1, 0], [0, 1, 1, 0]]),
+        "inside_at_8bit": np.ones((2, 4), dtype=bool),
+        "forward": np.array([[3, 5, 0, 5], [3, 9, 0, 9]]),
+        "backward": np.array([[2, 5, 0, 5], [2, 9, 0, 9]]),
+        "until": np.array([[3, -1, 0, -1], [3, -1, 0, 9]]),
     }
     return Evaluation(**{**given, **changes})  # type: ignore[arg-type]
 
@@ -61,12 +72,34 @@ def test_targeted_means_read_as_the_target() -> None:
     assert found.fooled.tolist() == [[False, False, False, False], [False, False, False, True]]
 
 
+def test_an_image_is_fooled_at_8_bits_when_the_rounded_one_is_misread_inside() -> None:
+    found = facts()
+    assert found.fooled_at_8bit.tolist() == [[True, False, True, False], [True, False, True, False]]
+    outside = np.array([[False, True, True, True], [True, True, True, True]])
+    assert not facts(inside_at_8bit=outside).fooled_at_8bit[:, 0].any()
+    aimed = facts(targets=np.array([2, 2, 0, 2]), read_at_8bit=np.array([[0, 2, 1, -1]] * 2))
+    assert aimed.fooled_at_8bit[0].tolist() == [False, True, False, True]
+
+
+def test_evaluations_of_parts_are_gathered_to_that_of_the_whole() -> None:
+    whole = gathered([facts(), facts(ids=np.arange(4, 8))], 8)
+    assert whole.ids.tolist() == list(range(8))
+    assert whole.threats == tuple(THREATS)
+    for name in FACTS:
+        assert getattr(whole, name).shape[-1] == 8
+    assert whole.targets is None
+    aimed = facts(targets=np.array([2, 2, 0, 2]))
+    assert gathered([aimed, aimed], 8).targets.tolist() == [2, 2, 0, 2] * 2
+    with pytest.raises(InvalidInput, match="no images"):
+        gathered([], 0)
+
+
 def test_facts_survive_as_arrays() -> None:
     for found in (facts(), facts(targets=np.array([2, 2, 0, 2]))):
         again = Evaluation.of_arrays(found.arrays())
         assert (again.attack, again.threats) == (found.attack, found.threats)
         assert (again.targets is None) == (found.targets is None)
-        for name in ("ids", "labels", "clean", "read_as", "distance", "inside"):
+        for name in FACTS:
             assert np.array_equal(getattr(again, name), getattr(found, name))
             assert getattr(again, name).dtype == getattr(found, name).dtype
 
@@ -77,6 +110,9 @@ def test_the_judge_asks_the_model_itself(plane: toys.Plane, images: Images, labe
         changed = find("fgsm").run(plane, images, labels, threat, draws=Draws(0))
         assert found.read_as[row].tolist() == toys.read_by(plane, changed).tolist()
         assert np.array_equal(found.distance[row], threat.distance(images, changed).numpy())
+        rounded = threat.as_8bit(images, changed)
+        assert found.read_at_8bit[row].tolist() == toys.read_by(plane, rounded).tolist()
+        assert np.array_equal(found.inside_at_8bit[row], threat.allows(images, rounded).numpy())
     assert found.distance.dtype == np.float64
     assert found.inside.all()
     assert found.correct.all()
@@ -174,6 +210,48 @@ def test_nothing_depends_on_how_many_images_are_judged_at_once(
     assert np.array_equal(parts.read_as, whole.read_as)
     assert np.array_equal(parts.ids, whole.ids)
     assert np.allclose(parts.distance, whole.distance, atol=1e-6)
+
+
+def test_passes_are_those_that_the_attack_made(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    tried = find("pgd", steps=5)
+    found = evaluate(plane, images, labels, tried, THREATS, draws=Draws(0))
+    swept = tried.sweep(plane, images, labels, THREATS, draws=Draws(0))
+    for row, one in enumerate(swept):
+        for name in ("forward", "backward", "until"):
+            assert np.array_equal(getattr(found, name)[row], getattr(one.passes, name).numpy())
+    assert np.array_equal(found.until >= 0, found.fooled)
+    assert (found.until <= found.forward).all()
+
+
+def test_a_split_is_evaluated_as_its_images_are(net: nn.Module) -> None:
+    split = toys.stripes(40, "test")
+    ids = torch.tensor([3, 17, 30, 5])
+    tried = find("pgd", steps=3)
+    targets = (split.labels[ids] + 1) % 3
+    for aims in (None, targets):
+        whole = evaluate(
+            net,
+            split.pixels(ids),
+            split.labels[ids],
+            tried,
+            THREATS,
+            draws=Draws(0).at(ids),
+            targets=aims,
+        )
+        found = evaluate_split(net, split, ids, tried, THREATS, draws=Draws(0), targets=aims)
+        for name in FACTS:
+            assert np.array_equal(getattr(found, name), getattr(whole, name))
+
+
+def test_the_attacked_images_come_with_the_facts(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    facts, found = judged(plane, images, labels, find("fgsm"), THREATS[::-1], draws=Draws(0))
+    for row, (threat, one) in enumerate(zip(THREATS, found, strict=True)):
+        assert np.array_equal(facts.distance[row], threat.distance(images, one.images).numpy())
+        assert facts.read_as[row].tolist() == toys.read_by(plane, one.images).tolist()
 
 
 def test_threats_are_sorted_and_ids_kept(plane: toys.Plane, images: Images, labels: Labels) -> None:

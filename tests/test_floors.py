@@ -14,7 +14,7 @@ HOUSE = Path(unfooled.__file__).parent
 FLOORS = {
     "words": ["errors", "shapes"],
     "mathematics of one batch": [
-        *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane"),
+        *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
         *("geometry", "kernels", "l1_box", "victim", "specimens"),
     ],
     "nouns": [

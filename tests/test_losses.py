@@ -3,7 +3,7 @@ import math
 import pytest
 import torch
 
-from unfooled.losses import cross_entropy, dlr, fooled, margin
+from unfooled.losses import cross_entropy, dlr, fooled, log_odds, margin
 
 LOGITS = torch.tensor([[2.0, 0.0, 1.0], [0.0, 3.0, 3.0]])
 LABELS = torch.tensor([0, 1])
@@ -19,6 +19,25 @@ def test_cross_entropy_is_that_on_paper() -> None:
 def test_margin_is_that_on_paper() -> None:
     assert margin(LOGITS, LABELS).tolist() == [-1, 0]
     assert margin(LOGITS, LABELS, TARGETS).tolist() == [-2, 0]
+
+
+def test_log_odds_are_those_on_paper() -> None:
+    assert float(log_odds(LOGITS, LABELS)[0]) == pytest.approx(math.log(1 + math.e) - 2)
+    against = math.log(math.exp(2) + math.e)
+    assert float(log_odds(LOGITS, LABELS, TARGETS)[0]) == pytest.approx(-against)
+
+
+def test_log_odds_lead_the_way_of_cross_entropy_and_do_not_vanish() -> None:
+    for scale in (1.0, 100.0):
+        logits = (scale * LOGITS).double().requires_grad_()
+        ways = [
+            torch.autograd.grad(one(logits, LABELS).sum(), logits)[0]
+            for one in (log_odds, cross_entropy)
+        ]
+        unit = [way / way.norm(dim=1, keepdim=True).clamp_min(1e-300) for way in ways]
+        if scale == 1:
+            torch.testing.assert_close(*unit)
+        assert (ways[0].norm(dim=1) > 0.5).all()
 
 
 def test_the_difference_of_logits_ratio_is_that_on_paper() -> None:
@@ -73,7 +92,7 @@ def test_fooled_agrees_with_argmax_even_in_a_tie() -> None:
     assert fooled(LOGITS, torch.tensor([1, 0]), LABELS).tolist() == [True, True]
 
 
-@pytest.mark.parametrize("loss", [cross_entropy, margin, dlr])
+@pytest.mark.parametrize("loss", [cross_entropy, log_odds, margin, dlr])
 def test_a_loss_of_an_image_does_not_depend_on_the_others(loss) -> None:
     logits = torch.tensor([[5.0, 1.0, 3.0, 2.0], [1.0, 4.0, 4.0, 0.0]])
     labels, targets = torch.tensor([0, 1]), torch.tensor([3, 0])

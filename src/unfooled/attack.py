@@ -21,8 +21,8 @@ everywhere, whatever eps is (which may be infinite), and may take eps as a hint 
 
 One of ours may also hold `sweep(model, images, labels, threats, *, draws, targets, **options)`, one
 result for each threat, where that is cheaper than one call for each; `cost(**options)`, about how
-many passes an image takes, where its options `steps` or `queries` do not say it; and `TITLE`, what a
-report calls it.
+many passes an image takes, where its options `steps` or `queries` do not say it; and `TITLE`, what
+a report calls it.
 """
 
 import sys
@@ -37,7 +37,7 @@ from unfooled import catalog
 from unfooled.errors import InvalidInput, InvalidThreat, JobFailed
 from unfooled.gradients import frozen, part_size, predict
 from unfooled.losses import fooled
-from unfooled.norms import NORMS
+from unfooled.norms import LP
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask
 from unfooled.threat import Threat
@@ -80,7 +80,7 @@ class Attack:
     function: Callable[..., Images]
     promise: str
     knows: str
-    norms: tuple[str, ...] = tuple(NORMS)
+    norms: tuple[str, ...] = LP
     options: Mapping[str, Any] = field(default_factory=dict)
     sweeper: Callable[..., list[Images]] | None = None
 
@@ -155,6 +155,8 @@ class Attack:
             JobFailed: the attack returned NaN, or another shape than it was given.
         """
         check_input(images, labels, targets)
+        # Attacks may write into views of them.
+        images = images.detach().contiguous()
         if list(threats) != sorted(threats, key=lambda threat: threat.eps):
             raise InvalidThreat("the threats of a sweep must be given with eps ascending")
         for threat in threats:
@@ -339,7 +341,7 @@ def find(name: str, **options: Any) -> Attack:
         function=function,
         promise=getattr(home, "PROMISE", "bounded"),
         knows=getattr(home, "KNOWS", "gradients"),
-        norms=tuple(getattr(home, "NORMS", NORMS)),
+        norms=tuple(getattr(home, "NORMS", LP)),
         options=options,
         sweeper=None if ":" in name else getattr(home, "sweep", None),
     )
@@ -405,7 +407,7 @@ def check_input(images: Images, labels: Labels, targets: Labels | None = None) -
         )
     if not len(images):
         raise InvalidInput("there are no images: the batch is empty")
-    low, high = float(images.min()), float(images.max())
+    low, high = (float(end) for end in images.detach().aminmax())
     if not (low >= 0 and high <= 1):
         raise InvalidInput(
             f"images must lie in [0, 1]; these reach from {low:g} to {high:g}. Divide bytes by "

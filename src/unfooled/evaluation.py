@@ -5,7 +5,7 @@ An `Evaluation` holds facts for each image. Accuracies, intervals and verdicts a
 """
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,14 +151,16 @@ def evaluate(
     """
     check_input(images, labels, targets)
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
-    parts = []
-    for part in torch.arange(len(images), device=images.device).split(_AT_ONCE):
-        aims = None if targets is None else targets[part]
-        own = draws.at(ids[part.to(ids.device)])
-        parts.append(
-            judged(model, images[part], labels[part], attack, threats, draws=own, targets=aims)[0]
-        )
-    return joined(parts)
+
+    def parts() -> Iterator[Evaluation]:
+        for part in torch.arange(len(images), device=images.device).split(_AT_ONCE):
+            aims = None if targets is None else targets[part]
+            own = draws.at(ids[part.to(ids.device)])
+            yield judged(
+                model, images[part], labels[part], attack, threats, draws=own, targets=aims
+            )[0]
+
+    return gathered(parts(), len(images))
 
 
 def evaluate_split(
@@ -182,25 +184,41 @@ def evaluate_split(
         draws: their chance; numbered by `ids`.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    parts = []
-    for part in torch.arange(len(ids)).split(_AT_ONCE):
-        images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
-        aims = None if targets is None else targets[part].to(device)
-        own = draws.at(ids[part])
-        parts.append(judged(model, images, labels, attack, threats, draws=own, targets=aims)[0])
-    return joined(parts)
+
+    def parts() -> Iterator[Evaluation]:
+        for part in torch.arange(len(ids)).split(_AT_ONCE):
+            images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
+            aims = None if targets is None else targets[part].to(device)
+            own = draws.at(ids[part])
+            yield judged(model, images, labels, attack, threats, draws=own, targets=aims)[0]
+
+    return gathered(parts(), len(ids))
 
 
-def joined(parts: Sequence[Evaluation]) -> Evaluation:
-    """One evaluation of the images of several, under the same attack and threats."""
-    if not parts:
+def gathered(parts: Iterable[Evaluation], n: int) -> Evaluation:
+    """One evaluation of n images out of those of a few at a time.
+
+    Each part's facts are copied into their place at once: kept one by one among the large buffers
+    that come and go, they would pin those in memory.
+
+    Raises:
+        InvalidInput: there are no images.
+    """
+    whole: dict[str, Any] = {}
+    start = 0
+    for part in parts:
+        facts = {field.name: getattr(part, field.name) for field in dataclasses.fields(part)}
+        stop = start + len(part.ids)
+        for name, fact in facts.items():
+            if isinstance(fact, np.ndarray):
+                whole.setdefault(name, np.empty((*fact.shape[:-1], n), fact.dtype))
+                whole[name][..., start:stop] = fact
+            else:
+                whole[name] = fact
+        start = stop
+    if not whole:
         raise InvalidInput("there are no images to evaluate")
-    facts: dict[str, Any] = {}
-    for field in dataclasses.fields(Evaluation):
-        values = [getattr(part, field.name) for part in parts]
-        arrays = isinstance(values[0], np.ndarray)
-        facts[field.name] = np.concatenate(values, axis=-1) if arrays else values[0]
-    return Evaluation(**facts)
+    return Evaluation(**whole)
 
 
 def judged(

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 _FEW = 4  # input channels up to which the gradient is scattered pixel by pixel
 
@@ -110,24 +111,36 @@ class _Conv(torch.autograd.Function):
     def forward(
         ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int
     ) -> Tensor:
-        last = channels_last(weight)
-        ctx.weight, ctx.stride, ctx.padding, ctx.shape = last, stride, padding, images.shape
+        last = _cached(weight, channels_last)
+        ctx.weight, ctx.stride, ctx.padding, ctx.shape = weight, stride, padding, images.shape
         return torch.conv2d(images, last, bias, stride, padding)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        if ctx.shape[1] <= _FEW:
-            way = _scattered
-        else:
-            way = _by_phase if ctx.stride > 1 else _usual
+        few = ctx.shape[1] <= _FEW
+        way = _scattered if few else _by_phase if ctx.stride > 1 else _usual
         found = way(gradient, ctx.weight, ctx.stride, ctx.padding, ctx.shape)
         return found, None, None, None, None
 
 
+# Forms of weights that were asked for, by what made them, with the version that they are of.
+_FORMS = WeakTensorKeyDictionary()
+
+
+def _cached(weight: Tensor, make: Callable[..., Any], *options: int) -> Any:
+    """A form of a weight, made again only when the weight has changed since."""
+    forms = _FORMS.setdefault(weight, {})
+    version, found = forms.get((make, *options), (-1, None))
+    if version != weight._version:
+        found = make(weight.detach(), *options)
+        forms[make, *options] = weight._version, found
+    return found
+
+
 def channels_last(images: Tensor) -> Tensor:
     """The same numbers in that layout, also where a single channel leaves it open to torch."""
-    n, channels, high, wide = images.shape
+    channels, high, wide = images.shape[1:]
     laid = images.contiguous(memory_format=torch.channels_last)
     return laid.as_strided(images.shape, (channels * high * wide, 1, channels * wide, channels))
 
@@ -135,42 +148,77 @@ def channels_last(images: Tensor) -> Tensor:
 def _scattered(
     gradient: Tensor, weight: Tensor, stride: int, padding: int, shape: torch.Size
 ) -> Tensor:
-    """One product for every place of the kernel, summed where the places meet."""
-    flat = weight.reshape(len(weight), -1).t()
-    columns = flat @ gradient.flatten(2)
-    found: Tensor = F.fold(
-        columns, (shape[2], shape[3]), weight.shape[2], padding=padding, stride=stride
+    """One product for every place of the kernel, added up where the places meet.
+
+    Places whose pixels lie alike between two steps are added into the same plane.
+    """
+    n, out, high, wide = gradient.shape
+    channels, side = weight.shape[1:3]
+    taps = -(-side // stride)
+    # With the images last there is one large product, not a small one for each image.
+    pixels = gradient.permute(0, 2, 3, 1).reshape(-1, out)
+    products = weight.reshape(out, -1).t() @ pixels.t()
+    products = products.view(channels, side, side, n, high, wide)
+    planes = gradient.new_zeros((channels, stride, stride, n, high + taps - 1, wide + taps - 1))
+    for row in range(taps):
+        for column in range(taps):
+            own = products[
+                :, row * stride : (row + 1) * stride, column * stride : (column + 1) * stride
+            ]
+            rows, columns = own.shape[1:3]
+            planes[:, :rows, :columns, :, row : row + high, column : column + wide] += own
+    whole = planes.permute(3, 0, 4, 1, 5, 2).reshape(
+        n, channels, planes.shape[4] * stride, planes.shape[5] * stride
     )
-    return found
+    return _cut(whole, padding, shape)
+
+
+def _cut(whole: Tensor, padding: int, shape: torch.Size) -> Tensor:
+    """Without the padding; pixels behind the last whole step, which nobody looked at, are 0."""
+    ends = [padding + size for size in shape[2:]]
+    missing = [max(0, end - had) for end, had in zip(ends, whole.shape[2:], strict=True)]
+    if any(missing):
+        whole = F.pad(whole, (0, missing[1], 0, missing[0]))
+    return whole[:, :, padding : ends[0], padding : ends[1]]
 
 
 def _by_phase(
     gradient: Tensor, weight: Tensor, stride: int, padding: int, shape: torch.Size
 ) -> Tensor:
-    """A forward convolution, which is quicker, for all pixels that lie alike between two steps.
+    """Forward convolutions, which are quicker, for all pixels that lie alike between two steps.
 
-    Pixel stride * q + r (counted from the padding's edge) meets the kernel at r, r + stride, ...:
-    a convolution with stride 1 whose output channels are the input channels for each r.
+    Pixel stride * q + r, counted from the padding's edge, meets the kernel at r, r + stride, ...:
+    a convolution with stride 1 whose output channels are the input channels for each r of the
+    columns. There is one for each r of the rows, so that whole rows are put together.
     """
+    channels, tall, broad = shape[1:]
+    count = -(-tall // stride)
+    rows = []
+    kernels = _cached(weight, _phases, stride)
+    for place in range(stride):
+        first, phase = divmod(place + padding, stride)
+        kernel = kernels[phase]
+        found = torch.conv2d(gradient, kernel, padding=kernel.shape[2] - 1).permute(0, 2, 3, 1)
+        flat = found.reshape(*found.shape[:2], -1)
+        missing = (padding + broad) * channels - flat.shape[2], first + count - flat.shape[1]
+        if max(missing) > 0:
+            flat = F.pad(flat, (0, max(0, missing[0]), 0, max(0, missing[1])))
+        columns = slice(padding * channels, (padding + broad) * channels)
+        rows.append(flat[:, first : first + count, columns])
+    whole = torch.stack(rows, dim=2).view(len(gradient), count * stride, broad, channels)
+    return whole[:, :tall].permute(0, 3, 1, 2)
+
+
+def _phases(weight: Tensor, stride: int) -> list[Tensor]:
+    """The kernels of `_by_phase`, by r of the rows."""
     out, channels, side, _ = weight.shape
     taps = -(-side // stride)
     padded = F.pad(weight, (0, taps * stride - side, 0, taps * stride - side))
     phases = padded.reshape(out, channels, taps, stride, taps, stride).flip(2, 4)
-    # For each row between two steps one convolution, so that whole rows are put together later.
-    rows = []
-    for row in range(stride):
-        kernel = phases[:, :, :, row].permute(4, 1, 0, 2, 3).reshape(-1, out, taps, taps)
-        kernel = channels_last(kernel)
-        found = torch.conv2d(gradient, kernel, padding=taps - 1).permute(0, 2, 3, 1)
-        rows.append(found.reshape(*found.shape[:2], -1))
-    n, high, wide = rows[0].shape
-    spread = torch.stack(rows, dim=2).view(n, high * stride, wide // channels, channels)
-    whole = spread.permute(0, 3, 1, 2)
-    # Pixels behind the last whole step were never looked at.
-    missing = [padding + size - had for size, had in zip(shape[2:], whole.shape[2:], strict=True)]
-    if max(missing) > 0:
-        whole = F.pad(whole, (0, max(0, missing[1]), 0, max(0, missing[0])))
-    return whole[:, :, padding : padding + shape[2], padding : padding + shape[3]]
+    return [
+        channels_last(phases[:, :, :, row].permute(4, 1, 0, 2, 3).reshape(-1, out, taps, taps))
+        for row in range(stride)
+    ]
 
 
 def _usual(
@@ -180,7 +228,7 @@ def _usual(
     return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
         gradient,
         gradient.new_empty(1).expand(shape),
-        weight,
+        _cached(weight, channels_last),
         None,
         (stride, stride),
         (padding, padding),

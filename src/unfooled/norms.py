@@ -198,3 +198,4 @@ NORMS = {
         apart=geometry.distance,
     ),
 }
+LP = tuple(name for name, norm in NORMS.items() if norm.apart is None)  # of a change of pixels

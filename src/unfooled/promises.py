@@ -32,6 +32,7 @@ _LAST_BITS = 1e-6
 _ROUNDING, _MOST = 1e-4, 0.9
 _WHITE_BOX, _BLACK_BOX = 1.1, 2.0  # times the least distance from a plane
 _SURE = 0.9  # of eps: a plane this near must be crossed by an attack that follows its gradient
+_MULTIPLY = ("steps", "searches", "restarts", "over_targets")  # options: gradients an image
 _AIMED = 0.6  # share of the targets that is reached when eps is ample; half needs no aim
 
 
@@ -314,7 +315,7 @@ def counts_its_passes(case: Case, main: Trial) -> None:
         for few in (1, 7):
             _few_queries(case, main.made, few)
     if "steps" in options and case.attack.knows == "gradients":
-        times = (int(options.get(name) or 1) for name in ("steps", "restarts", "over_targets"))
+        times = (int(options.get(name) or 1) for name in _MULTIPLY)
         _within(case, "steps", math.prod(times), _followed(case, main))
 
 

@@ -67,9 +67,8 @@ def start(quota: Quota, threat: Threat, blend: Blend, tries: int, more: int) -> 
     far = batch.images.clone()
     least = torch.full((len(far),), torch.inf, dtype=far.dtype, device=far.device)
     for attempt in range(max(tries, more)):
-        going = least.isinf() if attempt >= more else least > 0
-        if attempt >= tries:
-            going &= ~least.isinf()
+        found = ~least.isinf()
+        going = (found & (attempt < more)) | (~found & (attempt < tries))
         rows = (going & (quota.left > 0)).nonzero()[:, 0]
         if not len(rows):
             break

@@ -57,7 +57,7 @@ class Threat:
 
         The clamp to [0, 1] can only shorten the change, so the order of the two keeps both.
         """
-        return (images + self._norm.project(adversarial - images, self.eps)).clamp_(0, 1)
+        return self._norm.project(adversarial - images, self.eps).add_(images).clamp_(0, 1)
 
     def as_8bit(self, images: Images, adversarial: Images) -> Images:
         """Each adversarial image as a file of 8 bits would hold it: every pixel k / 255.

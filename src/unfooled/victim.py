@@ -102,7 +102,7 @@ class Victim(nn.Module):
 
 
 def _scores(model: nn.Module, images: Images) -> Logits:
-    return gradients.forward(model, images.detach()).detach()
+    return gradients.quickly(model, images.detach()).detach()
 
 
 def _class_alone(model: nn.Module, images: Images) -> Logits:
@@ -112,7 +112,7 @@ def _class_alone(model: nn.Module, images: Images) -> Logits:
 
 
 _ANSWERS: Mapping[str, Callable[[nn.Module, Images], Logits]] = {
-    "gradients": gradients.forward,
+    "gradients": gradients.quickly,
     "scores": _scores,
 }
 
@@ -222,14 +222,14 @@ class Batch:
         """The model, told which rows it is asked about."""
         if isinstance(self.model, Victim):
             return partial(self.model.ask, rows=places)
-        return partial(gradients.forward, self.model)
+        return partial(gradients.quickly, self.model)
 
     def _follow(self, places: Rows, times: int) -> None:
         if isinstance(self.model, Victim):
             self.model.followed(places, times)
 
     def _parts(self, images: Images) -> Iterator[slice]:
-        """Slices of at most `part` images, all of about one size."""
+        """Slices of at most `part` images, all of about one size, in round numbers."""
         count = max(1, -(-len(images) // self.part))
-        size = max(1, -(-len(images) // count))
-        return (slice(start, start + size) for start in range(0, len(images), size))
+        size = gradients.rounded(max(1, -(-len(images) // count)))
+        return (slice(at, at + size) for at in range(0, len(images), size))

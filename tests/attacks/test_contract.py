@@ -31,6 +31,7 @@ class AnyKind(nn.Module):
 SMALL: dict[str, dict[str, Any]] = {
     "autoattack": {"steps_each": 20, "square_queries": 100},
     "boundary": {"queries": 600},
+    "carlini_wagner": {"steps": 60},
     "hopskipjump": {"queries": 1000},
     "spsa": {"steps": 20, "samples": 16},
     "transfer": {"surrogates": [AnyKind(specimens.smooth().model)]},

@@ -45,14 +45,38 @@ def test_a_plane_falls_exactly_where_eps_exceeds_margin_over_dual_norm(
 
 
 def test_a_sweep_takes_one_gradient_for_all_eps(
-    plane: toys.Plane, images: Images, labels: Labels, monkeypatch: pytest.MonkeyPatch
+    plane: toys.Plane, images: Images, labels: Labels
 ) -> None:
-    calls = []
-    real = home.gradient
-    monkeypatch.setattr(home, "gradient", lambda *given: calls.append(1) or real(*given))
     threats = [Threat("Linf", eps / 10) for eps in range(5)]
-    assert len(home.sweep(plane, images, labels, threats, draws=DRAWS)) == 5
-    assert len(calls) == 1
+    results = find("fgsm").sweep(plane, images, labels, threats, draws=DRAWS)
+    assert len(results) == 5
+    for result in results:
+        assert result.passes.forward.tolist() == result.passes.backward.tolist() == [1] * 24
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2", "L1"])
+def test_a_sweep_of_its_own_gives_what_single_calls_give(
+    net: nn.Module, images: Images, norm: str
+) -> None:
+    labels = toys.read_by(net, images)
+    threats = [Threat(norm, eps) for eps in (0.0, 0.1, 0.4)]
+    swept = home.sweep(net, images, labels, threats, draws=DRAWS)
+    for threat, one in zip(threats, swept, strict=True):
+        assert torch.equal(one, home.fgsm(net, images, labels, threat, draws=DRAWS))
+
+
+def test_the_l1_step_is_eps_shared_by_the_pixels_of_the_largest_gradient(
+    images: Images, labels: Labels
+) -> None:
+    large = toys.plane(32)
+    images = 0.3 + 0.4 * Draws(0).uniform(torch.empty(24, 1, 32, 32))
+    labels = toys.read_by(large, images)
+    changed = find("fgsm").run(large, images, labels, Threat("L1", 2.0), draws=DRAWS)
+    chosen = large.weight.detach().abs().topk(20).indices  # one in fifty of 1024
+    step = torch.zeros(32 * 32)
+    step[chosen] = 0.1 * large.weight.detach()[chosen].sign()
+    away = (1 - 2 * labels.float())[:, None]
+    torch.testing.assert_close((changed - images).flatten(1), away * step, atol=1e-6, rtol=0)
 
 
 def test_a_targeted_step_lowers_the_targets_cross_entropy(net: nn.Module, images: Images) -> None:

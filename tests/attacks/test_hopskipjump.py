@@ -6,6 +6,7 @@ import toys
 from torch import nn
 
 from unfooled.attack import find
+from unfooled.attacks import hopskipjump as home
 from unfooled.errors import InvalidOption
 from unfooled.gradients import predict
 from unfooled.randomness import Draws
@@ -88,7 +89,7 @@ def test_samples_beyond_what_is_in_hand_at_once_change_nothing(
     threat = Threat("L2", math.inf)
     tried = find("hopskipjump", queries=200)
     usual = tried.run(plane, images, labels, threat, draws=DRAWS)
-    monkeypatch.setattr("unfooled.attacks.hopskipjump._AT_ONCE", 64)
+    monkeypatch.setattr(home, "_AT_ONCE", 256)
     torch.testing.assert_close(tried.run(plane, images, labels, threat, draws=DRAWS), usual)
 
 

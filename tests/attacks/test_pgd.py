@@ -1,3 +1,5 @@
+import math
+
 import pytest
 import torch
 import toys
@@ -15,7 +17,7 @@ from unfooled.threat import Threat
 DRAWS = Draws(0)
 
 
-@pytest.mark.parametrize(("norm", "dual"), [("Linf", 1), ("L2", 2)])
+@pytest.mark.parametrize(("norm", "dual"), [("Linf", 1), ("L2", 2), ("L1", math.inf)])
 def test_a_plane_falls_where_eps_exceeds_margin_over_dual_norm(
     plane: toys.Plane, images: Images, labels: Labels, norm: str, dual: int
 ) -> None:
@@ -57,20 +59,29 @@ def test_the_best_attainable_loss_on_a_plane_is_reached(
 
 
 def test_an_image_leaves_as_soon_as_it_is_fooled(
-    plane: toys.Plane, images: Images, labels: Labels, monkeypatch: pytest.MonkeyPatch
+    plane: toys.Plane, images: Images, labels: Labels
 ) -> None:
-    sizes = []
-    real = home.gradient
+    threats = [Threat("Linf", 0.3)]
+    found = find("pgd", steps=40).sweep(plane, images, labels, threats, draws=DRAWS)[0]
+    assert fooled(predict(plane, found.images), labels).all()
+    # Its last gradient is that of the pass that saw it fooled.
+    assert torch.equal(found.passes.until, found.passes.forward)
+    assert torch.equal(found.passes.backward, found.passes.forward)
+    assert int(found.passes.forward.max()) < 40
+    assert len(found.passes.forward.unique()) > 1
 
-    def noted(model, images, *rest):
-        sizes.append(len(images))
-        return real(model, images, *rest)
 
-    monkeypatch.setattr(home, "gradient", noted)
-    changed = find("pgd", steps=40).run(plane, images, labels, Threat("Linf", 0.3), draws=DRAWS)
-    assert fooled(predict(plane, changed), labels).all()
-    assert sizes == sorted(sizes, reverse=True)
-    assert len(sizes) < 40
+def test_an_image_that_stands_takes_every_step_of_every_restart_and_no_more(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    small = [Threat("Linf", 1e-5)]
+    for restarts in (1, 3):
+        tried = find("pgd", steps=7, restarts=restarts)
+        passes = tried.sweep(plane, images, labels, small, draws=DRAWS)[0].passes
+        assert passes.backward.tolist() == [7 * restarts] * 24
+        # A look at what a restart left decides who needs the next.
+        assert passes.forward.tolist() == [7 * restarts + restarts - 1] * 24
+        assert passes.until.tolist() == [-1] * 24
 
 
 class Valley(nn.Module):

@@ -1,5 +1,6 @@
 """Carlini and Wagner: distance and misreading weighed against each other, the weight searched."""
 
+import math
 from dataclasses import dataclass, fields
 
 import torch
@@ -19,8 +20,8 @@ KNOWS = "gradients"
 NORMS = ("L2",)
 
 _BETAS = (0.9, 0.999)  # Adam's
-_INSIDE = 0.999  # share of the range in which tanh space starts: at its very ends nothing moves
-_LARGEST = 1e10  # constant
+_INSIDE = 0.95  # share of the range in which tanh space starts: near its ends nothing moves
+_FALLS = 0.99  # share of the learning rate that is gone at the end
 _CHECKS = 10  # times that a search step looks whether an image still improves
 _BETTER = 0.9999  # share of its loss that an image must have got down to
 
@@ -29,7 +30,7 @@ def carlini_wagner(
     model: nn.Module,
     images: Images,
     labels: Labels,
-    threat: Threat,
+    threat: Threat,  # noqa: ARG001 - its norm can only be L2, and no eps is needed
     *,
     draws: Draws,
     targets: Labels | None = None,
@@ -48,7 +49,8 @@ def carlini_wagner(
     Args:
         steps: gradient evaluations a search step, at least 1.
         searches: constants tried, at least 1.
-        learning_rate: of Adam, in tanh space.
+        learning_rate: of Adam's first step, in tanh space; from there it falls to a hundredth. It
+            is smaller where a step would be longer than the distance that is known already.
         confidence: by how much the logit of the wrong class has to lead; only images of which it
             does count, at least 0.
         constant: the first one.
@@ -72,8 +74,11 @@ def carlini_wagner(
         reached = _descend(batch, constants, nearest, steps, learning_rate, confidence)
         high = torch.where(reached, constants, high)
         low = torch.where(reached, low, constants)
-        middle = torch.where(high.isinf(), (constants * 10).clamp_max(_LARGEST), (low + high) / 2)
-        constants = middle
+        constants = torch.where(
+            high.isinf() | (low == 0),
+            constants * torch.where(reached, 0.1, 10),
+            (low * high).sqrt(),
+        )
     return nearest.images
 
 
@@ -89,6 +94,7 @@ class _Walk:
     Attributes:
         place: in tanh space.
         mean, square: of the gradients.
+        rates: the learning rate of each row.
         least: the smallest loss up to the last check.
     """
 
@@ -96,19 +102,21 @@ class _Walk:
     mean: Images
     square: Images
     constants: PerImage
+    rates: PerImage
     least: PerImage
 
     def keep(self, which: Mask) -> "_Walk":
         """The rows that a mask keeps."""
         return _Walk(*(getattr(self, field.name)[which] for field in fields(self)))
 
-    def step(self, by_place: Images, number: int, learning_rate: float) -> None:
+    def step(self, by_place: Images, number: int, share: float) -> None:
         """One step of Adam, in place; the first has number 1."""
         (early, late), squared = _BETAS, 1 - _BETAS[1] ** number
         self.mean.lerp_(by_place, 1 - early)
         self.square.mul_(late).addcmul_(by_place, by_place, value=1 - late)
         size = (self.square / squared).sqrt_().add_(1e-8)
-        self.place.addcdiv_(self.mean, size, value=-learning_rate / (1 - early**number))
+        size.div_(_spread(self.rates * (share / (early**number - 1))))
+        self.place.addcdiv_(self.mean, size)
 
 
 def _descend(
@@ -121,8 +129,16 @@ def _descend(
 ) -> Mask:
     """Which images Adam saw misread on its way; the nearest are noted."""
     start = batch.images.mul(2).sub_(1).mul_(_INSIDE).atanh_()
-    zeros = torch.zeros_like(start), torch.zeros_like(start)
-    walk = _Walk(start, *zeros, constants, torch.full_like(constants, torch.inf))
+    # Adam moves each pixel by about half of its rate at first.
+    known = 2 * nearest.distances / math.sqrt(batch.images[0].numel())
+    walk = _Walk(
+        start,
+        torch.zeros_like(start),
+        torch.zeros_like(start),
+        constants,
+        known.clamp_max(learning_rate),
+        torch.full_like(constants, torch.inf),
+    )
     reached = torch.zeros_like(constants, dtype=torch.bool)
     left = batch
     # The very image first, in the place of the start, which lies a little inside the range.
@@ -137,7 +153,8 @@ def _descend(
         short = (confidence - lead).clamp_min(0)
         weight = walk.constants * (short > 0)
         by_place = by_pixel.mul_(-_spread(weight)).add_(delta, alpha=2).mul_(curve).div_(2)
-        walk.step(by_place, number, learning_rate)
+        falling = 1 - _FALLS * (number - 1) / steps
+        walk.step(by_place, number, falling)
         if number % max(1, steps // _CHECKS) == 0:
             losses = sizes.square() + walk.constants * short
             falls = losses < walk.least * _BETTER

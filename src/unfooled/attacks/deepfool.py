@@ -87,14 +87,13 @@ def _nearest_boundary(
     leads = logits - logits[every, batch.labels][:, None]
     slopes = jacobian - jacobian[every, batch.labels][:, None]
     far = leads.abs() / _slopes(slopes, dual)
-    count = min(candidates, logits.shape[1])
-    apart = torch.ones_like(far, dtype=torch.bool)
-    apart.scatter_(1, logits.topk(count, dim=1).indices, False)
-    far.masked_fill_(apart.scatter_(1, batch.labels[:, None], True), torch.inf)
+    least = logits.topk(min(candidates, logits.shape[1]), dim=1).values[:, -1:]
+    far.masked_fill_(logits < least, torch.inf).scatter_(1, batch.labels[:, None], torch.inf)
     nearest = far.argmin(1)
     return logits, leads[every, nearest], slopes[every, nearest]
 
 
 def _slopes(by_pixel: torch.Tensor, dual: int) -> torch.Tensor:
     """How much a change of size 1 gains at most."""
-    return torch.linalg.vector_norm(by_pixel.flatten(2), ord=dual, dim=2).clamp_min(1e-30)
+    slopes: torch.Tensor = torch.linalg.vector_norm(by_pixel.flatten(2), ord=dual, dim=2)
+    return slopes.clamp_min(1e-30)

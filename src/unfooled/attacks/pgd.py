@@ -62,7 +62,8 @@ def pgd(
                 left, current, by_pixel = left.keep(~misread), current[~misread], by_pixel[~misread]
                 if not len(left):
                     return result
-            current = threat.project(left.images, current + size * threat.steepest(by_pixel))
+            step = threat.steepest(by_pixel).mul_(size)
+            current = threat.project(left.images, step.add_(current))
         result[left.places] = current
         if restart + 1 < restarts:
             left = left.keep(~left.fooled(current))
