@@ -117,7 +117,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 def test_weights_of_another_architecture_are_refused(tmp_path: Path) -> None:
     about = {**ABOUT, "architecture": "toys:dropping"}
     path = toys.saved(tmp_path / "plain-0.safetensors", about)
-    with pytest.raises(InvalidModel, match="do not fit toys:dropping for images of 1 x 8 x 8"):
+    with pytest.raises(InvalidModel, match="do not fit toys:dropping for 1 x 8 x 8 images"):
         crafting.load(path, named=None, folder=None, device=CPU)
 
 

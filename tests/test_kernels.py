@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from unfooled import gradients
 from unfooled.kernels import Quick, channels_last
 from unfooled.randomness import Draws
 
@@ -113,3 +114,25 @@ def test_the_layout_is_channels_last_also_for_one_channel() -> None:
     laid = channels_last(images)
     assert torch.equal(laid, images)
     assert laid.stride() == (12, 1, 4, 1)
+
+
+def test_a_step_of_a_fused_optimiser_is_noticed() -> None:
+    model = nn.Sequential(nn.Conv2d(6, 4, 3, stride=2), nn.Flatten(), nn.Linear(36, 3))
+    images = torch.rand(2, 6, 8, 8)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
+    for _ in range(3):
+        with gradients.frozen(model), torch.no_grad():
+            torch.testing.assert_close(gradients.quickly(model, images), model(images))
+        model(images).square().sum().backward()
+        optimiser.step()
+    model.double()
+    with gradients.frozen(model), torch.no_grad():
+        torch.testing.assert_close(
+            gradients.quickly(model, images.double()), model(images.double())
+        )
+
+
+def test_autocast_goes_its_usual_way() -> None:
+    layer = nn.Conv2d(5, 4, 3).requires_grad_(False)
+    with torch.autocast("cpu", torch.bfloat16), Quick():
+        assert layer(torch.rand(1, 5, 6, 6)).dtype == torch.bfloat16

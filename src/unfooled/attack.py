@@ -292,7 +292,7 @@ class _Run:
     def _judged(self, images: Images, standing: Mask, before: Passes, added: Passes) -> Attacked:
         """The images, with the passes of those that stood added to what went before."""
         aims = None if self.targets is None else self.targets[standing]
-        done = fooled(predict(self.model, images[standing]), self.labels[standing], aims)
+        done = fooled(predict(self.model, images)[standing], self.labels[standing], aims)
         forward, backward, until = (
             tensor.clone() for tensor in (before.forward, before.backward, before.until)
         )

@@ -103,6 +103,8 @@ class _Attack(_Named):
 
     @model_validator(mode="after")
     def _fits(self) -> "_Attack":
+        if "surrogates" in self.options:
+            raise ValueError("surrogates are the networks of the other recipes; leave them out")
         with _as_value_error():
             attack.find(self.name, **self.options).takes(Threat(self.norm, self.eps[-1]))
         return self

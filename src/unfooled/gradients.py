@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
 from unfooled.errors import InvalidInput, InvalidModel
-from unfooled.kernels import Quick, channels_last
+from unfooled.kernels import Quick, channels_last, forget
 from unfooled.shapes import Images, Labels, Logits, PerImage
 
 Loss = Callable[[Logits, Labels, Labels | None], PerImage]
@@ -33,12 +33,17 @@ def frozen(model: nn.Module) -> Iterator[None]:
     """The model in eval mode and without parameter gradients; afterwards as it was."""
     modes = [(module, module.training) for module in model.modules()]
     trainable = [p for p in model.parameters() if p.requires_grad]
+    rounds = torch.backends.cudnn.allow_tf32
     model.eval()
+    forget()
+    # Rounded to 10 bits, as a GPU does by default, an image at the boundary is read now so, now so.
+    torch.backends.cudnn.allow_tf32 = False
     for parameter in trainable:
         parameter.requires_grad = False
     try:
         yield
     finally:
+        torch.backends.cudnn.allow_tf32 = rounds
         for parameter in trainable:
             parameter.requires_grad = True
         for module, training in modes:
@@ -61,7 +66,7 @@ def forward(model: Model, images: Images) -> Logits:
             f"the model returned the shape {list(logits.shape)} for {len(images)} images; "
             f"logits have the shape [{len(images)}, number of classes]"
         )
-    return logits
+    return logits if logits.is_floating_point() else logits.to(images.dtype)
 
 
 def quickly(model: Model, images: Images) -> Logits:

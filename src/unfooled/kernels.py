@@ -69,7 +69,9 @@ def _conv2d(
     learns = any(t is not None and t.requires_grad for t in (weight, bias))
     plain = images.ndim == 4 and groups == 1 and _pair(dilation) == (1, 1)
     square = steps[0] == steps[1] and weight.shape[2] == weight.shape[3]
-    if learns or not plain or not square or isinstance(pads, str) or pads[0] != pads[1]:
+    # Under autocast, or by mistake, the kinds of number differ: torch knows what to do or to say.
+    mixed = images.dtype != weight.dtype or torch.is_autocast_enabled("cpu")
+    if learns or mixed or not plain or not square or isinstance(pads, str) or pads[0] != pads[1]:
         return torch.conv2d(images, weight, bias, stride, padding, dilation, groups)
     found: Tensor = _Conv.apply(images, weight, bias, steps[0], pads[0])
     return found
@@ -124,18 +126,25 @@ class _Conv(torch.autograd.Function):
         return found, None, None, None, None
 
 
-# Forms of weights that were asked for, by what made them, with the version that they are of.
+# Forms of weights that were asked for, by what made them; see `forget`.
 _FORMS = WeakTensorKeyDictionary()
 
 
+def forget() -> None:
+    """Make every form of a weight anew when it is next asked for.
+
+    Called whenever a model is frozen. A weight's own version does not tell whether it has changed:
+    a fused optimiser, `.data` and `.double()` change it without a trace.
+    """
+    _FORMS.clear()
+
+
 def _cached(weight: Tensor, make: Callable[..., Any], *options: int) -> Any:
-    """A form of a weight, made again only when the weight has changed since."""
+    """A form of a frozen weight, made once."""
     forms = _FORMS.setdefault(weight, {})
-    version, found = forms.get((make, *options), (-1, None))
-    if version != weight._version:
-        found = make(weight.detach(), *options)
-        forms[make, *options] = weight._version, found
-    return found
+    if (make, *options) not in forms:
+        forms[make, *options] = make(weight.detach(), *options)
+    return forms[make, *options]
 
 
 def channels_last(images: Tensor) -> Tensor:

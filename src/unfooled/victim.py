@@ -16,10 +16,11 @@ from torch import Tensor, nn
 
 from unfooled import gradients
 from unfooled.gradients import Loss
-from unfooled.losses import fooled
+from unfooled.losses import fooled, margin
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask, PerImage
 
+_ROUNDING = 1e-6  # of the largest logit; another number of images in a pass changes less
 Rows = Int64[Tensor, " m"]  # places in a batch; one may stand there several times
 
 
@@ -31,6 +32,8 @@ class Passes:
         forward: forward passes; of a black box these are the queries.
         backward: gradients.
         until: forward passes after which the attack first saw itself succeed; -1 where it did not.
+            Attempts at one image that go through the model together are counted together. Of an
+            attack that is run once for several eps, success is that within the largest.
     """
 
     forward: Labels
@@ -188,6 +191,11 @@ class Batch:
         """Whether these answers, one for each row, are what the attack wants; no pass."""
         return fooled(logits, self.labels, self.targets)
 
+    def clearly_misread(self, logits: Logits) -> Mask:
+        """As `misread`, and by more than rounding may change: another batch reads it alike."""
+        lead = margin(logits, self.labels, self.targets)
+        return self.misread(logits) & ~(lead <= _ROUNDING * logits.abs().amax(1))
+
     def gradient(self, current: Images, loss: Loss) -> tuple[Logits, PerImage, Images]:
         """Logits, loss and its gradient by the pixels, for one attempt at each row.
 
@@ -229,7 +237,7 @@ class Batch:
             self.model.followed(places, times)
 
     def _parts(self, images: Images) -> Iterator[slice]:
-        """Slices of at most `part` images, all of about one size, in round numbers."""
+        """Slices of about `part` images, all of one size but the last, in round numbers."""
         count = max(1, -(-len(images) // self.part))
         size = gradients.rounded(max(1, -(-len(images) // count)))
         return (slice(at, at + size) for at in range(0, len(images), size))

@@ -47,8 +47,8 @@ def test_it_finds_the_nearest_point_of_a_plane(
     assert (toys.read_by(plane, adversarial) != labels[far]).all()
     found = shares(plane, images[far], adversarial)
     assert (found >= 1 - 1e-4).all()
-    assert (found <= 1.1).all()
-    assert found.mean() <= 1.05
+    assert (found <= 1.05).all()
+    assert found.mean() <= 1.02
 
 
 @pytest.mark.parametrize("constant", [1e-3, 1e3])
@@ -57,7 +57,7 @@ def test_any_first_constant_is_searched_from(
 ) -> None:
     tried = find("carlini_wagner", constant=constant, steps=80, searches=9)
     adversarial = tried.run(plane, images[far], labels[far], THREAT, draws=DRAWS)
-    assert (shares(plane, images[far], adversarial) <= 1.2).all()
+    assert (shares(plane, images[far], adversarial) <= 1.1).all()
 
 
 def test_an_image_that_nothing_fools_comes_back_unchanged_and_not_black(images: Images) -> None:

@@ -101,3 +101,12 @@ def test_an_option_that_makes_no_attack_is_refused(
         find("hopskipjump", **options).run(
             plane, images, labels, Threat("L2", math.inf), draws=DRAWS
         )
+
+
+def test_blocks_of_samples_in_which_some_rows_have_none_left_are_no_error() -> None:
+    net = toys.net().eval()
+    images = toys.pictures(80)
+    labels = toys.read_by(net, images)
+    found = find("hopskipjump", queries=557)
+    changed = found.run(net, images, labels, Threat("L2", math.inf), draws=Draws(0))
+    assert (toys.read_by(net, changed) != labels).all()

@@ -22,6 +22,7 @@ NORMS = ("L2",)
 _BETAS = (0.9, 0.999)  # Adam's
 _INSIDE = 0.95  # share of the range in which tanh space starts: near its ends nothing moves
 _FALLS = 0.99  # share of the learning rate that is gone at the end
+_SETTLED = 0.4  # share of the steps before which Adam's first swings may hide that it improves
 _CHECKS = 10  # times that a search step looks whether an image still improves
 _BETTER = 0.9999  # share of its loss that an image must have got down to
 
@@ -96,6 +97,7 @@ class _Walk:
         mean, square: of the gradients.
         rates: the learning rate of each row.
         least: the smallest loss up to the last check.
+        lately: whether it was misread since then.
     """
 
     place: Images
@@ -104,6 +106,7 @@ class _Walk:
     constants: PerImage
     rates: PerImage
     least: PerImage
+    lately: Mask
 
     def keep(self, which: Mask) -> "_Walk":
         """The rows that a mask keeps."""
@@ -127,7 +130,10 @@ def _descend(
     learning_rate: float,
     confidence: float,
 ) -> Mask:
-    """Which images Adam saw misread on its way; the nearest are noted."""
+    """Which images Adam saw misread towards the end of its way; the nearest of all are noted.
+
+    Its first steps are as long for the smallest constant as for the largest, and say nothing.
+    """
     start = batch.images.mul(2).sub_(1).mul_(_INSIDE).atanh_()
     # Adam moves each pixel by about half of its rate at first.
     known = 2 * nearest.distances / math.sqrt(batch.images[0].numel())
@@ -138,6 +144,7 @@ def _descend(
         constants,
         known.clamp_max(learning_rate),
         torch.full_like(constants, torch.inf),
+        torch.zeros_like(constants, dtype=torch.bool),
     )
     reached = torch.zeros_like(constants, dtype=torch.bool)
     left = batch
@@ -148,18 +155,21 @@ def _descend(
         delta = current - left.images
         sizes = MEASURES["L2"].size(delta)
         done = _sure(left, logits, lead, confidence)
-        reached[left.places[done]] = True
-        nearest.note(left, current, sizes, done)
+        walk.lately.logical_or_(done)
+        nearest.note(left, current, sizes, done & left.clearly_misread(logits))
         short = (confidence - lead).clamp_min(0)
         weight = walk.constants * (short > 0)
         by_place = by_pixel.mul_(-_spread(weight)).add_(delta, alpha=2).mul_(curve).div_(2)
         falling = 1 - _FALLS * (number - 1) / steps
         walk.step(by_place, number, falling)
-        if number % max(1, steps // _CHECKS) == 0:
+        if number % max(1, steps // _CHECKS) == 0 or number == steps:
+            reached[left.places] = walk.lately
+            walk.lately.zero_()
             losses = sizes.square() + walk.constants * short
             falls = losses < walk.least * _BETTER
             walk.least.copy_(torch.where(falls, losses, walk.least))
-            left, walk = left.keep(falls), walk.keep(falls)
+            stays = falls | (number < steps * _SETTLED)
+            left, walk = left.keep(stays), walk.keep(stays)
             if not len(left):
                 break
         bent = walk.place.tanh()

@@ -69,7 +69,7 @@ def ddn(
     for step in range(steps):
         logits, _, by_pixel = batch.gradient(current, log_odds)
         misread = batch.misread(logits)
-        nearest.note(batch, current, size(delta), misread)
+        nearest.note(batch, current, size(delta), batch.clearly_misread(logits))
         share = (1 + math.cos(math.pi * step / steps)) / 2
         reach = step_size * share + _LAST_STEP * radii
         delta.addcmul_(steepest(by_pixel), _spread(reach))

@@ -65,7 +65,7 @@ def deepfool(
             if targets is None
             else left.gradient(current, margin)
         )
-        misread = left.misread(logits)
+        misread = left.clearly_misread(logits)
         if misread.any():
             nearest.note(left, current, measure.size(current - left.images), misread)
             left, current = left.keep(~misread), current[~misread]

@@ -26,7 +26,6 @@ Plane = tuple[Logits, PerImage, Images]
 
 _DUALS = {"Linf": 1.0, "L2": 2.0, "L1": math.inf}
 _SEARCH = 3  # passes of the final search
-_CLEAR = 1e-6  # share of the largest logit: what rounding may change
 _BEYOND = 0.05  # share of the rest by which the final search stays on the far side
 
 
@@ -120,8 +119,8 @@ class _Found:
     def note(self, batch: Batch, attempts: Images, logits: Logits, norm: str) -> Mask:
         """Which attempts are misread; those that are nearer than what was known are kept.
 
-        One that is misread by no more than rounding is kept only where there is nothing better:
-        in another batch it may be read correctly.
+        One that is misread by no more than rounding is not kept: in another batch it may be read
+        correctly.
         """
         misread = batch.misread(logits)
         rows = misread.nonzero()[:, 0]
@@ -130,8 +129,7 @@ class _Found:
             aims = None if batch.targets is None else batch.targets[rows]
             margins = margin(answers, batch.labels[rows], aims)
             sizes = MEASURES[norm].size(attempts[rows] - batch.images[rows])
-            clear = ~(margins < _CLEAR * answers.abs().amax(1))
-            kept = (clear & (sizes < self.sizes[places])) | self.sizes[places].isinf()
+            kept = batch.clearly_misread(logits)[rows] & (sizes < self.sizes[places])
             rows, places = rows[kept], places[kept]
             self.images[places] = attempts[rows]
             self.sizes[places], self.margins[places] = sizes[kept], margins[kept]

@@ -80,7 +80,7 @@ def fmn(
         logits, odds, by_pixel = batch.gradient(current, log_odds)
         misread = batch.misread(logits)
         distances = size(delta)
-        nearest.note(batch, current, distances, misread)
+        nearest.note(batch, current, distances, batch.clearly_misread(logits))
         share = (1 + math.cos(math.pi * step / steps)) / 2
         change = final_gamma + (gamma - final_gamma) * share
         slope = torch.linalg.vector_norm(by_pixel, ord=way.dual, dim=(1, 2, 3))

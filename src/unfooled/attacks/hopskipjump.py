@@ -22,6 +22,9 @@ _AT_ONCE = 1024
 _PIXELS_AT_ONCE = 2**24
 _HALVINGS = 15  # of a step that leads out of the misread side
 
+# Of the way to the original: nearer, float32 rounding decides what is read.
+_FINEST = 1e-5
+
 
 def hopskipjump(
     model: nn.Module,
@@ -62,7 +65,7 @@ def hopskipjump(
         )
     pixels = images[0].numel()
     # As exact as the paper's theta, which is in the unit of the change.
-    tolerance = {"L2": pixels**-1.5, "Linf": pixels**-2.0}[threat.norm]
+    tolerance = max(_FINEST, {"L2": pixels**-1.5, "Linf": pixels**-2.0}[threat.norm])
     blend = {"L2": straight, "Linf": clipped}[threat.norm]
     # What a step and a bisection may take after the samples of a round.
     reserve = 4 + math.ceil(-math.log2(tolerance))
@@ -160,11 +163,13 @@ def _votes(
     rows: Int64[Tensor, " n"],
 ) -> Float[Tensor, "n m"]:
     """1 for each attempt at these rows that is misread, -1 for one that is not, 0 if not asked."""
+    votes = torch.zeros_like(asked, dtype=attempts.dtype)
+    if not asked.any():
+        return votes
     places = rows[:, None].expand_as(asked)
     # A mask copies: only where a row has fewer samples than the others.
     tried = attempts.flatten(0, 1) if asked.all() else attempts[asked]
     misread = quota.misread(tried, places[asked])
-    votes = torch.zeros_like(asked, dtype=attempts.dtype)
     votes[asked] = misread.to(attempts.dtype) * 2 - 1
     return votes
 

@@ -29,7 +29,7 @@ def spatial(
 
     Every point of the grid within eps is tried, so the answer is exact: eps is the share of the
     largest rotation (30 degrees either way, in steps of 2) and of the largest shift (a tenth of the
-    side, by whole pixels). For images of 28 x 28 pixels, eps 1 takes 1,519 queries.
+    side, by whole pixels). For images of 28 x 28 pixels, eps 1 takes 1,518 queries.
 
     Raises:
         InvalidThreat: eps is infinite.

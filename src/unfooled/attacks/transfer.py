@@ -64,8 +64,11 @@ def transfer(
     left = Batch.of(model, images, labels, targets, draws)
     for surrogate in surrogates:
         with frozen(surrogate):
-            own = Batch.of(surrogate, left.images, left.labels, left.targets, left.draws)
-            crafted = _driven(own, threat, steps, decay)
+            kind = next((p.dtype for p in surrogate.parameters()), images.dtype)
+            own = Batch.of(surrogate, left.images.to(kind), left.labels, left.targets, left.draws)
+            crafted = threat.project(
+                left.images, _driven(own, threat, steps, decay).to(images.dtype)
+            )
         result[left.places] = crafted
         left = left.keep(~left.fooled(crafted))
         if not len(left):
