@@ -42,8 +42,8 @@ class Evaluation:
         read_as: what it reads after the attack, `[t, n]`.
         distance: how far the image was moved in the threat's norm, float64 `[t, n]`.
         inside: whether the attacked image lies within the threat and in [0, 1], `[t, n]`.
-        read_at_8bit, inside_at_8bit: the same of the attacked image rounded to k / 255, as an image
-            file holds it, `[t, n]`.
+        read_at_8bit, inside_at_8bit: the same of an image that fools when it is rounded to k / 255,
+            as an image file holds it, `[t, n]`; of others the facts as they are.
         forward, backward: passes that the attack took for the image under this threat and all
             smaller ones, `[t, n]`; of a black box, `forward` are its queries.
         until: forward passes until it succeeded; 0 where the image was misread from the start, -1
@@ -78,10 +78,13 @@ class Evaluation:
         An image outside the threat counts as not fooled. One that is fooled at a small eps is
         fooled at every larger one, whatever the attack found there.
         """
-        fooled: NDArray[np.bool_] = np.logical_or.accumulate(
-            self._wanted(self.read_as) & self.inside, axis=0
-        )
+        fooled: NDArray[np.bool_] = np.logical_or.accumulate(self.won, axis=0)
         return fooled
+
+    @property
+    def won(self) -> NDArray[np.bool_]:
+        """Whether what the attack returned under each threat fools by itself, `[t, n]`."""
+        return self._wanted(self.read_as) & self.inside
 
     @property
     def fooled_at_8bit(self) -> NDArray[np.bool_]:
@@ -243,8 +246,9 @@ def judged(
     check_classes(labels, targets, clean_logits.shape[1])
     found = attack.sweep(model, images, labels, ordered, draws=draws, targets=targets)
     pairs = list(zip(ordered, found, strict=True))
-    rounded = [threat.as_8bit(images, one.images) for threat, one in pairs]
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
+    read_as = np.stack([read(predict(model, one.images)) for one in found])
+    inside = np.stack([_array(t.allows(images, one.images)) for t, one in pairs])
     facts = Evaluation(
         attack=attack.name,
         threats=tuple(ordered),
@@ -252,17 +256,22 @@ def judged(
         labels=_array(labels),
         targets=None if targets is None else _array(targets),
         clean=read(clean_logits),
-        read_as=np.stack([read(predict(model, one.images)) for one in found]),
+        read_as=read_as,
         distance=np.stack([_array(t.distance(images, one.images)) for t, one in pairs]),
-        inside=np.stack([_array(t.allows(images, one.images)) for t, one in pairs]),
-        read_at_8bit=np.stack([read(predict(model, one)) for one in rounded]),
-        inside_at_8bit=np.stack(
-            [_array(t.allows(images, one)) for t, one in zip(ordered, rounded, strict=True)]
-        ),
+        inside=inside,
+        read_at_8bit=read_as.copy(),
+        inside_at_8bit=inside.copy(),
         forward=np.stack([_array(one.passes.forward) for one in found]),
         backward=np.stack([_array(one.passes.backward) for one in found]),
         until=np.stack([_array(one.passes.until) for one in found]),
     )
+    for row, (threat, one) in enumerate(pairs):
+        (where,) = facts.won[row].nonzero()
+        if len(where):
+            rows = torch.from_numpy(where).to(images.device)
+            rounded = threat.as_8bit(images[rows], one.images[rows])
+            facts.read_at_8bit[row, where] = read(predict(model, rounded))
+            facts.inside_at_8bit[row, where] = _array(threat.allows(images[rows], rounded))
     return facts, found
 
 
