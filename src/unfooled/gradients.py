@@ -25,7 +25,8 @@ Model = Callable[[Images], Logits]  # an `nn.Module`, or one that has been told 
 _LARGEST_LAYER = {"cpu": 2**20}  # numbers in the largest layer's output, of all images together
 _ELSEWHERE = 2**28
 _PART = (16, 1000)  # images a pass, at least and at most
-_ROUND = ((8, 1), (64, 8), (2**62, 32))  # up to so many images, their number is a multiple of this
+# Up to so many images, their number is made a multiple of this.
+_ROUND = ((16, 1), (64, 4), (256, 16), (2**62, 32))
 
 
 @contextmanager
