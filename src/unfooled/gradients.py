@@ -74,8 +74,7 @@ def quickly(model: Model, images: Images) -> Logits:
     """The logits of a frozen model, as `forward` gives them but for float rounding.
 
     On a CPU the images are made up to a round number: oneDNN compiles each layer anew for each
-    number of images that it has not met, which takes a quarter of a pass's time, and the images
-    that stand get fewer with every step.
+    number of images that it has not met, and the images that stand get fewer with every step.
     """
     if images.device.type != "cpu":
         return forward(model, images)

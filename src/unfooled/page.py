@@ -303,9 +303,8 @@ def _learned(report: Report) -> Table:
 
 
 _AIMED = (
-    "Source/target misclassification: the attacker wants each image read as one chosen class. That "
-    "is harder than any wrong class, so these shares are lower than those above; they are not part "
-    "of the worst case."
+    "Source/target misclassification: the attacker wants each image read as one chosen class, "
+    "which is harder than as any wrong one. These shares are not part of the worst case."
 )
 
 
