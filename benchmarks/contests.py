@@ -62,14 +62,12 @@ _HOPS = ("cleverhans", "ART")
 CONTESTS = (
     Contest("fgsm", "FGSM at 7 eps", 1, dict.fromkeys(NETS, SWEPT), 10, _FGSM, turns=0.6),
     Contest("pgd", "PGD, 40 steps", 40, BOUNDED, 1, _PGD),
-    Contest("apgd", "APGD-CE, 100 steps", 100, BOUNDED, 0.2, _APGD),
-    Contest(
-        "autoattack", "AutoAttack", 100, {"robust": (0.3,)}, 0.05, ("torchattacks",), turns=0.6
-    ),
-    Contest("square", "Square, 1,000 queries", 1000, BOUNDED, 0.05, _SQUARE, turns=0.6),
-    Contest("hopskipjump", "HopSkipJump, 5,000 queries", 5000, ANYWHERE, 0.01, _HOPS, turns=0.6),
-    Contest("ddn", "DDN, 100 steps", 100, ANYWHERE, 0.3, _NEAREST),
-    Contest("fmn", "FMN, 100 steps", 100, ANYWHERE, 0.3, _NEAREST),
+    Contest("apgd", "APGD-CE, 100 steps", 100, BOUNDED, 0.3, _APGD),
+    Contest("autoattack", "AutoAttack", 100, {"robust": (0.3,)}, 0.1, ("torchattacks",), turns=0.6),
+    Contest("square", "Square, 1,000 queries", 1000, BOUNDED, 0.3, _SQUARE, turns=0.6),
+    Contest("hopskipjump", "HopSkipJump, 5,000 queries", 5000, ANYWHERE, 0.1, _HOPS, turns=0.6),
+    Contest("ddn", "DDN, 100 steps", 100, ANYWHERE, 0.5, _NEAREST),
+    Contest("fmn", "FMN, 100 steps", 100, ANYWHERE, 0.5, _NEAREST),
 )
 
 

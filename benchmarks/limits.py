@@ -6,6 +6,7 @@ Each function runs in a worker process of attacks.py that holds `unfooled` alone
 import re
 import statistics
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import workers
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
 
-from unfooled import attack, dataset, evaluation
+from unfooled import attack, dataset, evaluation, kernels
 from unfooled.dataset import Split
 from unfooled.randomness import Draws
 from unfooled.threat import Threat
@@ -54,16 +55,13 @@ def reached(count: int, repeats: int) -> Reached:
     square = torch.rand(_SIDE, _SIDE)
     peaks, rates = [], []
     for repeat in range(repeats + 1):
+        peaks.append(max(_rate(torch.matmul, square), _rate(kernels.product, square)))
+        before = model[0].passes
         start = time.process_time()
-        for _ in range(10):
-            square @ square
-        peaks.append(10 * 2 * _SIDE**3 / (time.process_time() - start))
-        with workers.counted(model) as passes:
-            start = time.process_time()
-            (found,) = pgd.sweep(model, images, labels, [_THREAT], draws=Draws(repeat))
-            seconds = time.process_time() - start
-        back = int(found.passes.backward.sum())
-        rates.append((passes() * forward + back * (both - forward)) / seconds)
+        (found,) = pgd.sweep(model, images, labels, [_THREAT], draws=Draws(repeat))
+        seconds = time.process_time() - start
+        passes, back = model[0].passes - before, int(found.passes.backward.sum())
+        rates.append((passes * forward + back * (both - forward)) / seconds)
     with profile(activities=[ProfilerActivity.CPU]) as profiler:
         pgd.sweep(model, images, labels, [_THREAT], draws=Draws(0))
     spent = {one.key: one.self_cpu_time_total for one in profiler.key_averages()}
@@ -73,6 +71,16 @@ def reached(count: int, repeats: int) -> Reached:
     return Reached(
         statistics.median(peaks[1:]), statistics.median(rates[1:]), forward, both, eaters
     )
+
+
+def _rate(
+    product: Callable[[torch.Tensor, torch.Tensor], torch.Tensor], side: torch.Tensor
+) -> float:
+    """Operations a second of a product of two square matrices."""
+    start = time.process_time()
+    for _ in range(10):
+        product(side, side)
+    return 10 * 2 * len(side) ** 3 / (time.process_time() - start)
 
 
 def operations(

@@ -15,7 +15,7 @@ FLOORS = {
     "words": ["errors", "shapes"],
     "mathematics of one batch": [
         *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
-        *("geometry", "kernels", "l1_box", "victim", "specimens"),
+        *("geometry", "kernels", "layers", "chain", "borders", "l1_box", "victim", "specimens"),
     ],
     "nouns": [
         *("targets", "obfuscated"),

@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from unfooled import gradients
-from unfooled.kernels import Quick, channels_last
+from unfooled.kernels import Quick, channels_last, forget
 from unfooled.randomness import Draws
 
 
@@ -116,19 +116,35 @@ def test_the_layout_is_channels_last_also_for_one_channel() -> None:
     assert laid.stride() == (12, 1, 4, 1)
 
 
+class Whole(nn.Sequential):
+    """Layers that are not taken one by one."""
+
+
+def test_a_linear_layers_gradient_is_torchs() -> None:
+    draws = Draws(0, "kernels")
+    images = draws.uniform(torch.empty(5, 3, 4, 4))
+    with draws.torch_state():
+        model = Whole(nn.Flatten(), nn.Linear(48, 7), nn.Tanh(), nn.Linear(7, 3, bias=False))
+    for kind in (torch.float32, torch.float64):
+        model.to(kind).requires_grad_(False)
+        forget()
+        usual, quick = gradients_of(model, images.to(kind), torch.ones(5, 3, dtype=kind))
+        torch.testing.assert_close(quick, usual)
+
+
 def test_a_step_of_a_fused_optimiser_is_noticed() -> None:
-    model = nn.Sequential(nn.Conv2d(6, 4, 3, stride=2), nn.Flatten(), nn.Linear(36, 3))
+    model = Whole(nn.Conv2d(6, 4, 3, stride=2), nn.Flatten(), nn.Linear(36, 3))
     images = torch.rand(2, 6, 8, 8)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
     for _ in range(3):
         with gradients.frozen(model), torch.no_grad():
-            torch.testing.assert_close(gradients.quickly(model, images), model(images))
+            torch.testing.assert_close(gradients.quickened(model, images)(images), model(images))
         model(images).square().sum().backward()
         optimiser.step()
     model.double()
     with gradients.frozen(model), torch.no_grad():
         torch.testing.assert_close(
-            gradients.quickly(model, images.double()), model(images.double())
+            gradients.quickened(model, images)(images.double()), model(images.double())
         )
 
 

@@ -300,7 +300,7 @@ def test_draws_without_ids_keep_the_numbers_of_the_whole_batch(
 def test_a_model_that_is_no_victim_is_asked_all_the_same(net: nn.Module, images: Images) -> None:
     labels = toys.read_by(net, images)
     batch = Batch.of(net.eval(), images, labels, None, Draws(0))
-    assert torch.equal(batch.logits(images), net(images).detach())
+    torch.testing.assert_close(batch.logits(images), net(images).detach())
     logits, by_pixel = batch.jacobian(images)
     assert logits.shape == (24, 3)
     assert by_pixel.shape == (24, 3, 1, 8, 8)

@@ -31,11 +31,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import nn
+from jaxtyping import Bool
+from torch import Tensor, nn
 
 from unfooled import catalog
-from unfooled.errors import InvalidInput, InvalidThreat, JobFailed
-from unfooled.gradients import frozen, part_size, predict
+from unfooled.borders import check_classes, check_input
+from unfooled.errors import InvalidThreat, JobFailed
+from unfooled.gradients import Model, frozen, part_size, quickened
 from unfooled.losses import fooled
 from unfooled.norms import LP
 from unfooled.randomness import Draws
@@ -166,11 +168,11 @@ class Attack:
         parts: list[list[Attacked]] = []
         # A user's attack may draw from torch; what it draws shall depend on the draws alone.
         with frozen(model), draws.step("torch").torch_state():
-            size = part_size(model, images)
+            size, quick = part_size(model, images), quickened(model, images)
             for part in every.split(_AT_ONCE):
                 aims = None if targets is None else targets[part]
                 own = draws.at(ids[part])
-                one = _Run(self, model, images[part], labels[part], aims, own, size)
+                one = _Run(self, model, quick, images[part], labels[part], aims, own, size)
                 parts.append(one.results(threats))
         return [_joined(results) for results in zip(*parts, strict=True)]
 
@@ -195,6 +197,7 @@ class _Run:
 
     attack: Attack
     model: nn.Module
+    quick: Model
     images: Images
     labels: Labels
     targets: Labels | None
@@ -203,7 +206,7 @@ class _Run:
 
     def results(self, threats: Sequence[Threat]) -> list[Attacked]:
         """One for each threat; the attack's function meets only images that still stand."""
-        logits = predict(self.model, self.images)
+        logits = self._read(self.images)
         check_classes(self.labels, self.targets, logits.shape[1])
         standing = ~fooled(logits, self.labels, self.targets)
         passes = Passes.none(self.labels)
@@ -218,7 +221,7 @@ class _Run:
                 raise JobFailed(
                     f"{self.attack.name} returned {len(found)} results for {len(threats)} eps"
                 )
-            return [self._judged(images, standing, passes, added) for images in found]
+            return self._swept(found, standing, added)
         return self._ascending(threats, standing, passes)
 
     def _ascending(
@@ -275,7 +278,7 @@ class _Run:
             return done
 
         added = Passes.none(labels)
-        victim = Victim(self.model, self.attack.knows, added, succeeds, self.part)
+        victim = Victim(self.quick, self.attack.knows, added, succeeds, self.part)
         found = function(
             victim,
             images,
@@ -289,19 +292,45 @@ class _Run:
             return [self._back(base, standing, one) for one in found], added
         return self._back(base, standing, found), added
 
+    def _swept(self, found: list[Images], standing: Mask, added: Passes) -> list[Attacked]:
+        """The images for each threat; one that is fooled at a small eps counts so for the larger.
+
+        They stood at the start, so that nothing but what was added has been asked about them.
+        """
+        forward, backward, own = (torch.zeros_like(self.labels) for _ in range(3))
+        forward[standing], backward[standing] = added.forward, added.backward
+        own[standing] = _until(added)
+        until = torch.where(standing, -1, 0)
+        results = []
+        for images in found:
+            left = until < 0
+            until = until.clone()
+            until[left] = torch.where(self._fooled(images, left), own[left], -1)
+            results.append(Attacked(images, Passes(forward, backward, until)))
+        return results
+
     def _judged(self, images: Images, standing: Mask, before: Passes, added: Passes) -> Attacked:
         """The images, with the passes of those that stood added to what went before."""
-        aims = None if self.targets is None else self.targets[standing]
-        done = fooled(predict(self.model, images)[standing], self.labels[standing], aims)
+        done = self._fooled(images, standing)
         forward, backward, until = (
             tensor.clone() for tensor in (before.forward, before.backward, before.until)
         )
-        # What an attack returned without having asked about it took all of its passes.
-        own = torch.where(added.until < 0, added.forward, added.until)
-        until[standing] = torch.where(done, forward[standing] + own, -1)
+        until[standing] = torch.where(done, forward[standing] + _until(added), -1)
         forward[standing] += added.forward
         backward[standing] += added.backward
         return Attacked(images, Passes(forward, backward, until))
+
+    def _fooled(self, images: Images, which: Mask) -> Bool[Tensor, " m"]:
+        """Whether those images of the batch are read as the attack wants them."""
+        if not which.any():
+            return which[which]
+        aims = None if self.targets is None else self.targets[which]
+        return fooled(self._read(images[which]), self.labels[which], aims)
+
+    def _read(self, images: Images) -> Logits:
+        """The logits, the quickest way; what counts in the end is what the judge reads."""
+        with torch.no_grad():
+            return torch.cat([self.quick(part) for part in images.split(self.part)])
 
     def _back(self, images: Images, kept: Mask, found: object) -> Images:
         """The batch with the attacked images in their places."""
@@ -312,6 +341,14 @@ class _Run:
         if bool(found.isnan().any()):
             raise JobFailed(f"{self.attack.name} returned {int(found.isnan().sum())} NaN pixels")
         return images.masked_scatter(_spread(kept), found.to(images.dtype))
+
+
+def _until(added: Passes) -> Labels:
+    """Passes until success, where there was one at all.
+
+    What an attack returned without having asked about it took all of its passes.
+    """
+    return torch.where(added.until < 0, added.forward, added.until)
 
 
 def _joined(parts: Sequence[Attacked]) -> Attacked:
@@ -387,58 +424,6 @@ def in_turn(
         if not len(left):
             break
     return result
-
-
-def check_input(images: Images, labels: Labels, targets: Labels | None = None) -> None:
-    """Whether these are images in [0, 1] with a label each.
-
-    Raises:
-        InvalidInput: they are not; the message says what came and what would do.
-    """
-    if not isinstance(images, torch.Tensor) or not images.is_floating_point() or images.ndim != 4:
-        came = (
-            f"{images.dtype} {list(images.shape)}" if isinstance(images, torch.Tensor) else images
-        )
-        raise InvalidInput(f"images must be float [n, c, h, w] in [0, 1], not {came}")
-    if images.dtype not in (torch.float32, torch.float64):
-        raise InvalidInput(
-            f"images must be float32 or float64, not {images.dtype}, in which a step of an attack "
-            "is lost in rounding: use .float() on images and model"
-        )
-    if not len(images):
-        raise InvalidInput("there are no images: the batch is empty")
-    low, high = (float(end) for end in images.detach().aminmax())
-    if not (low >= 0 and high <= 1):
-        raise InvalidInput(
-            f"images must lie in [0, 1]; these reach from {low:g} to {high:g}. Divide bytes by "
-            "255, and put any normalisation inside the model"
-        )
-    for name, classes in (("labels", labels), ("targets", targets)):
-        if classes is not None and (
-            classes.dtype != torch.int64 or classes.shape != images.shape[:1]
-        ):
-            raise InvalidInput(
-                f"{name} must be int64 [{len(images)}], not {classes.dtype} {list(classes.shape)}"
-            )
-    if targets is not None and bool((targets == labels).any()):
-        raise InvalidInput(
-            f"{int((targets == labels).sum())} targets equal their labels; "
-            "a target is a wrong class"
-        )
-
-
-def check_classes(labels: Labels, targets: Labels | None, classes: int) -> None:
-    """Whether a model of so many classes knows these.
-
-    Raises:
-        InvalidInput: it does not.
-    """
-    for name, given in (("labels", labels), ("targets", targets)):
-        if given is not None and not 0 <= int(given.min()) <= int(given.max()) < classes:
-            raise InvalidInput(
-                f"{name} reach from {int(given.min())} to {int(given.max())}, "
-                f"but the model has {classes} classes"
-            )
 
 
 def _spread(mask: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unfooled.attack import Attack, Attacked, check_classes, check_input
+from unfooled.attack import Attack, Attacked
+from unfooled.borders import check_classes, check_input
 from unfooled.dataset import Split
 from unfooled.errors import InvalidInput
 from unfooled.gradients import predict

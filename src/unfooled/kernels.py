@@ -7,6 +7,7 @@ for float rounding. docs/benchmarks.md has what this brings.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,6 +20,11 @@ from torch.utils.weak import WeakTensorKeyDictionary
 _FEW = 4  # input channels up to which the gradient is scattered pixel by pixel
 
 Pair = tuple[int, int]
+# From the gradient by a layer's output, and the shape of one of its inputs, to that by its input.
+Back = Callable[[Tensor, torch.Size], Tensor]
+
+_MUCH = 2**20  # multiplications from which on oneDNN's start is worth it
+_ONE_DNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 
 
 class Quick(TorchFunctionMode):
@@ -40,6 +46,8 @@ class Quick(TorchFunctionMode):
         given = dict(kwargs or {})
         if func is torch.conv2d:
             return _conv2d(*args, **given)
+        if func is F.linear:
+            return _linear(*args, **given)
         if func in (F.relu, torch.relu, torch.Tensor.relu) and not _in_place(args, given):
             return _Relu.apply(args[0] if args else given["input"])
         if func is torch.Tensor.view and _is_shape(args[1:]) and not given:
@@ -83,6 +91,33 @@ def _pair(value: int | Pair) -> Pair:
     return (value[0], value[0]) if len(value) == 1 else (value[0], value[1])
 
 
+def _linear(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    learns = any(t is not None and t.requires_grad for t in (weight, bias))
+    if learns or given.ndim != 2 or given.dtype != weight.dtype or torch.is_autocast_enabled("cpu"):
+        return F.linear(given, weight, bias)
+    found: Tensor = _Linear.apply(given, weight, bias)
+    return found
+
+
+class _Linear(torch.autograd.Function):
+    """A linear layer; its gradient by the input alone."""
+
+    @staticmethod
+    def forward(ctx: Any, given: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        ctx.weight = weight
+        return product(given, weight, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return product(gradient, _cached(ctx.weight, transposed)), None, None
+
+
+def transposed(weight: Tensor) -> Tensor:
+    """A matrix the other way round, in memory too."""
+    return weight.t().contiguous()
+
+
 class _Relu(torch.autograd.Function):
     """max(0, input); where the input is 0 the gradient is 0, as torch has it."""
 
@@ -120,10 +155,9 @@ class _Conv(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
-        few = ctx.shape[1] <= _FEW
-        way = _scattered if few else _by_phase if ctx.stride > 1 else _usual
-        found = way(gradient, ctx.weight, ctx.stride, ctx.padding, ctx.shape)
-        return found, None, None, None, None
+        way: Back = _cached(ctx.weight, by_input, ctx.stride, ctx.padding)
+        gradient = gradient.contiguous(memory_format=torch.channels_last)
+        return way(gradient, ctx.shape[1:]), None, None, None, None
 
 
 # Forms of weights that were asked for, by what made them; see `forget`.
@@ -154,28 +188,58 @@ def channels_last(images: Tensor) -> Tensor:
     return laid.as_strided(images.shape, (channels * high * wide, 1, channels * wide, channels))
 
 
+def product(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """What `F.linear` gives, by oneDNN where it is at hand and there is much to do.
+
+    torch asks MKL, which takes twice as long on processors that are not Intel's.
+    """
+    much = len(given) * weight.numel() > _MUCH
+    if _ONE_DNN and much and given.device.type == "cpu" and given.dtype == torch.float32:
+        found: Tensor = torch.ops.mkldnn._linear_pointwise(given, weight, bias, "none", [], "")
+        return found
+    return F.linear(given, weight, bias)
+
+
+def by_input(weight: Tensor, stride: int, padding: int) -> Back:
+    """The way back through a convolution: its gradient by its input, which is of that shape."""
+    if weight.shape[1] <= _FEW:
+        return partial(_scattered, _by_place(weight, stride), stride, padding)
+    if stride > 1:
+        return partial(_by_phase, _phases(weight, stride), stride, padding)
+    return partial(_usual, channels_last(weight), padding)
+
+
+def _by_place(weight: Tensor, stride: int) -> Tensor:
+    """One row for every place of the kernel, which is made up to whole steps: `[c, s, s, out]`."""
+    return _whole_steps(weight, stride).permute(1, 2, 3, 0).contiguous()
+
+
+def _whole_steps(weight: Tensor, stride: int) -> Tensor:
+    missing = -weight.shape[2] % stride
+    return F.pad(weight, (0, missing, 0, missing))
+
+
 def _scattered(
-    gradient: Tensor, weight: Tensor, stride: int, padding: int, shape: torch.Size
+    weight: Tensor, stride: int, padding: int, gradient: Tensor, shape: torch.Size
 ) -> Tensor:
     """One product for every place of the kernel, added up where the places meet.
 
-    Places whose pixels lie alike between two steps are added into the same plane.
+    Places whose pixels lie alike between two steps are added into the same plane: first those of
+    a column, in which there is much to add in one go, then what the columns have become.
     """
     n, out, high, wide = gradient.shape
-    channels, side = weight.shape[1:3]
-    taps = -(-side // stride)
+    channels, side = weight.shape[:2]
+    taps = side // stride
+    pixels = gradient.permute(0, 2, 3, 1).reshape(-1, out).to(weight.dtype)
     # With the images last there is one large product, not a small one for each image.
-    pixels = gradient.permute(0, 2, 3, 1).reshape(-1, out)
-    products = weight.reshape(out, -1).t() @ pixels.t()
-    products = products.view(channels, side, side, n, high, wide)
-    planes = gradient.new_zeros((channels, stride, stride, n, high + taps - 1, wide + taps - 1))
-    for row in range(taps):
-        for column in range(taps):
-            own = products[
-                :, row * stride : (row + 1) * stride, column * stride : (column + 1) * stride
-            ]
-            rows, columns = own.shape[1:3]
-            planes[:, :rows, :columns, :, row : row + high, column : column + wide] += own
+    places = product(weight.view(-1, out), pixels).view(channels, taps, stride, side, n, high, wide)
+    rows = places.new_zeros((channels, stride, side, n, high + taps - 1, wide))
+    for tap in range(taps):
+        rows[..., tap : tap + high, :] += places[:, tap]
+    columns = rows.view(channels, stride, taps, stride, n, high + taps - 1, wide)
+    planes = rows.new_zeros((channels, stride, stride, n, high + taps - 1, wide + taps - 1))
+    for tap in range(taps):
+        planes[..., tap : tap + wide] += columns[:, :, tap]
     whole = planes.permute(3, 0, 4, 1, 5, 2).reshape(
         n, channels, planes.shape[4] * stride, planes.shape[5] * stride
     )
@@ -184,7 +248,7 @@ def _scattered(
 
 def _cut(whole: Tensor, padding: int, shape: torch.Size) -> Tensor:
     """Without the padding; pixels behind the last whole step, which nobody looked at, are 0."""
-    ends = [padding + size for size in shape[2:]]
+    ends = [padding + size for size in shape[1:]]
     missing = [max(0, end - had) for end, had in zip(ends, whole.shape[2:], strict=True)]
     if any(missing):
         whole = F.pad(whole, (0, missing[1], 0, missing[0]))
@@ -192,54 +256,34 @@ def _cut(whole: Tensor, padding: int, shape: torch.Size) -> Tensor:
 
 
 def _by_phase(
-    gradient: Tensor, weight: Tensor, stride: int, padding: int, shape: torch.Size
+    kernel: Tensor, stride: int, padding: int, gradient: Tensor, shape: torch.Size
 ) -> Tensor:
-    """Forward convolutions, which are quicker, for all pixels that lie alike between two steps.
+    """A forward convolution, which is quicker, for all pixels that lie alike between two steps.
 
     Pixel stride * q + r, counted from the padding's edge, meets the kernel at r, r + stride, ...:
-    a convolution with stride 1 whose output channels are the input channels for each r of the
-    columns. There is one for each r of the rows, so that whole rows are put together.
+    a convolution with stride 1, whose output channels are the input channels for each r.
     """
-    channels, tall, broad = shape[1:]
-    count = -(-tall // stride)
-    rows = []
-    kernels = _cached(weight, _phases, stride)
-    for place in range(stride):
-        first, phase = divmod(place + padding, stride)
-        kernel = kernels[phase]
-        found = torch.conv2d(gradient, kernel, padding=kernel.shape[2] - 1).permute(0, 2, 3, 1)
-        flat = found.reshape(*found.shape[:2], -1)
-        missing = (padding + broad) * channels - flat.shape[2], first + count - flat.shape[1]
-        if max(missing) > 0:
-            flat = F.pad(flat, (0, max(0, missing[0]), 0, max(0, missing[1])))
-        columns = slice(padding * channels, (padding + broad) * channels)
-        rows.append(flat[:, first : first + count, columns])
-    whole = torch.stack(rows, dim=2).view(len(gradient), count * stride, broad, channels)
-    return whole[:, :tall].permute(0, 3, 1, 2)
+    found = torch.conv2d(gradient, kernel, padding=kernel.shape[2] - 1)
+    return _cut(F.pixel_shuffle(found, stride), padding, shape)
 
 
-def _phases(weight: Tensor, stride: int) -> list[Tensor]:
-    """The kernels of `_by_phase`, by r of the rows."""
-    out, channels, side, _ = weight.shape
-    taps = -(-side // stride)
-    padded = F.pad(weight, (0, taps * stride - side, 0, taps * stride - side))
-    phases = padded.reshape(out, channels, taps, stride, taps, stride).flip(2, 4)
-    return [
-        channels_last(phases[:, :, :, row].permute(4, 1, 0, 2, 3).reshape(-1, out, taps, taps))
-        for row in range(stride)
-    ]
+def _phases(weight: Tensor, stride: int) -> Tensor:
+    """The kernel of `_by_phase`: an output channel for each input channel, row and column."""
+    padded = _whole_steps(weight, stride)
+    out, channels, side, _ = padded.shape
+    taps = side // stride
+    phases = padded.view(out, channels, taps, stride, taps, stride).flip(2, 4)
+    return channels_last(phases.permute(1, 3, 5, 0, 2, 4).reshape(-1, out, taps, taps))
 
 
-def _usual(
-    gradient: Tensor, weight: Tensor, stride: int, padding: int, shape: torch.Size
-) -> Tensor:
+def _usual(weight: Tensor, padding: int, gradient: Tensor, shape: torch.Size) -> Tensor:
     """As torch does it."""
     return torch.ops.aten.convolution_backward(  # type: ignore[no-any-return]
         gradient,
-        gradient.new_empty(1).expand(shape),
-        _cached(weight, channels_last),
+        gradient.new_empty(1).expand(len(gradient), *shape),
+        weight,
         None,
-        (stride, stride),
+        (1, 1),
         (padding, padding),
         (1, 1),
         False,  # noqa: FBT003 - not transposed

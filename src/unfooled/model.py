@@ -19,27 +19,9 @@ from torch import Tensor, nn
 from unfooled import catalog
 from unfooled.errors import InvalidData, InvalidModel, UnfooledError
 from unfooled.gradients import forward, frozen
+from unfooled.layers import Standardise as Standardise
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
-
-
-class Standardise(nn.Module):
-    """Pixels in [0, 1] to mean 0 and standard deviation 1, as MNIST's training pixels have them.
-
-    The first layer of every model here, so that eps is always in pixel units.
-    """
-
-    def __init__(self, mean: float = 0.1307, std: float = 0.3081) -> None:
-        super().__init__()
-        self.mean, self.std = mean, std
-
-    def forward(self, images: Images) -> Images:
-        """(images - mean) / std."""
-        return (images - self.mean) / self.std
-
-    def extra_repr(self) -> str:
-        """What `print(model)` shows."""
-        return f"mean={self.mean}, std={self.std}"
 
 
 def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn.Module:

@@ -15,7 +15,8 @@ from torch import nn
 
 from unfooled import attack as attacks
 from unfooled import specimens
-from unfooled.attack import Attack, check_classes, check_input
+from unfooled.attack import Attack
+from unfooled.borders import check_classes, check_input
 from unfooled.errors import ContractBroken, InvalidModel
 from unfooled.gradients import frozen, gradient, predict
 from unfooled.losses import margin

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from unfooled import gradients
-from unfooled.gradients import Loss
+from unfooled.gradients import Loss, Model
 from unfooled.losses import fooled, margin
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask, PerImage
@@ -56,7 +56,7 @@ class Victim(nn.Module):
 
     def __init__(
         self,
-        model: nn.Module,
+        model: Model,
         knows: str,
         passes: Passes,
         succeeds: Callable[[Rows, Images, Logits], Mask],
@@ -88,15 +88,16 @@ class Victim(nn.Module):
 
     def ask(self, images: Images, rows: Rows) -> Logits:
         """An answer for each of these images, which are attempts at these rows of the batch."""
-        logits = self._answer(images)
-        rows = rows if self._rows is None else self._rows[rows]
+        answer = self._answer(images)
+        rows, logits = rows if self._rows is None else self._rows[rows], answer
         with torch.no_grad():
             self.passes.forward.index_add_(0, rows, torch.ones_like(rows))
             fresh = self.passes.until[rows] < 0
-            if fresh.any():  # measured for those alone that have not succeeded before
-                fresh[fresh.clone()] = self._succeeds(rows[fresh], images[fresh], logits[fresh])
-                self.passes.until[rows[fresh]] = self.passes.forward[rows[fresh]]
-        return logits
+            if not fresh.all():  # who has succeeded before is not judged again
+                rows, images, logits = rows[fresh], images[fresh], logits[fresh]
+            done = rows[self._succeeds(rows, images, logits)]
+            self.passes.until[done] = self.passes.forward[done]
+        return answer
 
     def followed(self, rows: Rows, times: int) -> None:
         """Count gradients for these rows."""
@@ -104,18 +105,22 @@ class Victim(nn.Module):
         self.passes.backward.index_add_(0, rows, torch.full_like(rows, times))
 
 
-def _scores(model: nn.Module, images: Images) -> Logits:
-    return gradients.quickly(model, images.detach()).detach()
+def _scores(model: Model, images: Images) -> Logits:
+    return model(images.detach()).detach()
 
 
-def _class_alone(model: nn.Module, images: Images) -> Logits:
+def _class_alone(model: Model, images: Images) -> Logits:
     logits = _scores(model, images)
     chosen = torch.zeros_like(logits).scatter_(1, logits.argmax(1, keepdim=True), 1.0)
     return chosen.masked_fill_(~logits.isfinite().all(1, keepdim=True), torch.nan)
 
 
-_ANSWERS: Mapping[str, Callable[[nn.Module, Images], Logits]] = {
-    "gradients": gradients.quickly,
+def _whole(model: Model, images: Images) -> Logits:
+    return model(images)
+
+
+_ANSWERS: Mapping[str, Callable[[Model, Images], Logits]] = {
+    "gradients": _whole,
     "scores": _scores,
 }
 
@@ -125,7 +130,7 @@ class Batch:
     """Images under attack, with all that belongs to them, row by row.
 
     Attributes:
-        model: a `Victim`, or any other model, whose passes are then not counted.
+        model: a `Victim`, or any other on its quickest way, whose passes are then not counted.
         images: as they are without attack.
         labels, targets: the true classes, and the wanted ones or None.
         draws: their chance.
@@ -133,7 +138,7 @@ class Batch:
         part: how many images a pass takes.
     """
 
-    model: nn.Module
+    model: Model
     images: Images
     labels: Labels
     targets: Labels | None
@@ -148,8 +153,11 @@ class Batch:
         """All that an attack is given."""
         places = torch.arange(len(images), device=images.device)
         own = draws if draws.ids is not None else draws.at(places)
-        part = model.part if isinstance(model, Victim) else gradients.part_size(model, images)
-        return cls(model, images, labels, targets, own, places, part)
+        if isinstance(model, Victim):
+            return cls(model, images, labels, targets, own, places, model.part)
+        part = gradients.part_size(model, images)
+        quick = gradients.quickened(model, images)
+        return cls(quick, images, labels, targets, own, places, part)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -226,11 +234,11 @@ class Batch:
             found.append((logits, by_pixel))
         return torch.cat([one for one, _ in found]), torch.cat([one for _, one in found])
 
-    def _model(self, places: Rows) -> Callable[[Images], Logits]:
+    def _model(self, places: Rows) -> Model:
         """The model, told which rows it is asked about."""
         if isinstance(self.model, Victim):
             return partial(self.model.ask, rows=places)
-        return partial(gradients.quickly, self.model)
+        return self.model
 
     def _follow(self, places: Rows, times: int) -> None:
         if isinstance(self.model, Victim):

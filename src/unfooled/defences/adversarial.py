@@ -1,10 +1,8 @@
 """Adversarial training: each batch is attacked before the network learns from it."""
 
-from functools import partial
-
 from torch import nn
 
-from unfooled.gradients import frozen, gradient, quickly
+from unfooled.gradients import frozen, gradient, quickened
 from unfooled.losses import cross_entropy
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, PerImage
@@ -41,8 +39,9 @@ def adversarial(
     threat = Threat(norm, now)
     current = threat.random_start(images, draws)
     with frozen(model):
+        quick = quickened(model, images)
         for _ in range(steps):
-            _, _, by_pixel = gradient(partial(quickly, model), current, labels, None, cross_entropy)
+            _, _, by_pixel = gradient(quick, current, labels, None, cross_entropy)
             step = step_size * now * threat.steepest(by_pixel)
             current = threat.project(images, current + step)
     return cross_entropy(model(current), labels)
