@@ -188,6 +188,21 @@ def test_a_sweep_of_its_own_must_give_a_result_for_each_threat(
         short.sweep(plane, images, labels, threats, draws=Draws(0))
 
 
+def test_in_a_sweep_of_its_own_who_was_fooled_stays_so(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    def sweep(model, images, labels, threats, *, draws, targets):
+        Batch.of(model, images, labels, targets, draws).logits(images)
+        return [1 - images, images]  # the plane's other side, then nothing
+
+    tried = replace(attack.find("fgsm"), sweeper=sweep)
+    threats = [Threat("Linf", eps) for eps in (0.5, 1.0)]
+    first, second = tried.sweep(plane, images, labels, threats, draws=Draws(0))
+    assert first.passes.until.tolist() == second.passes.until.tolist() == [1] * 24
+    assert second.passes.forward.tolist() == [1] * 24
+    assert torch.equal(second.images, images)
+
+
 def test_passes_add_up_over_a_sweep_and_stop_where_an_image_is_fooled(
     plane: toys.Plane, images: Images, labels: Labels
 ) -> None:

@@ -3,8 +3,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from unfooled import gradients
-from unfooled.kernels import Quick, channels_last, forget
+from unfooled import gradients, kernels
+from unfooled.kernels import Quick, channels_last, forget, product
+from unfooled.losses import cross_entropy
 from unfooled.randomness import Draws
 
 
@@ -41,6 +42,9 @@ def frozen(model: nn.Module) -> nn.Module:
         (3, 3, 0),
         (5, 3, 2),
         (2, 3, 0),
+        (1, 1, 2),
+        (2, 1, 3),
+        (3, 2, 5),
     ],
 )
 @pytest.mark.parametrize("size", [(9, 9), (8, 11)])
@@ -130,22 +134,47 @@ def test_a_linear_layers_gradient_is_torchs() -> None:
         forget()
         usual, quick = gradients_of(model, images.to(kind), torch.ones(5, 3, dtype=kind))
         torch.testing.assert_close(quick, usual)
+        with Quick():
+            assert "_Linear" in str(model(images.to(kind).requires_grad_()).grad_fn)
 
 
-def test_a_step_of_a_fused_optimiser_is_noticed() -> None:
-    model = Whole(nn.Conv2d(6, 4, 3, stride=2), nn.Flatten(), nn.Linear(36, 3))
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_large_product_is_torchs_too(monkeypatch: pytest.MonkeyPatch, bias: bool) -> None:
+    monkeypatch.setattr(kernels, "_MUCH", 0)
+    draws = Draws(0, "kernels")
+    given, weight = (draws.normal(torch.empty(n, 1, 1, 6))[:, 0, 0] for n in (5, 4))
+    own = torch.arange(4.0) if bias else None
+    torch.testing.assert_close(product(given, weight, own), F.linear(given, weight, own))
+    turned = given.t().contiguous().t()
+    torch.testing.assert_close(product(turned, weight, own), F.linear(given, weight, own))
+    with draws.torch_state():
+        layer = nn.Conv2d(1, 6, 4, stride=2, padding=1).requires_grad_(False)
+    images = draws.uniform(torch.empty(3, 1, 9, 8))
+    usual, quick = gradients_of(layer, images, torch.ones(3, 6, 4, 4))
+    torch.testing.assert_close(quick, usual)
+
+
+@pytest.mark.parametrize("first", [nn.Conv2d(6, 4, 3, stride=2), nn.Conv2d(6, 4, 3)])
+def test_a_step_of_a_fused_optimiser_is_noticed(first: nn.Conv2d) -> None:
+    model = Whole(first, nn.Flatten(), nn.LazyLinear(3))
     images = torch.rand(2, 6, 8, 8)
+    model(images)
     optimiser = torch.optim.Adam(model.parameters(), lr=0.1, fused=True)
-    for _ in range(3):
-        with gradients.frozen(model), torch.no_grad():
-            torch.testing.assert_close(gradients.quickened(model, images)(images), model(images))
-        model(images).square().sum().backward()
-        optimiser.step()
-    model.double()
-    with gradients.frozen(model), torch.no_grad():
-        torch.testing.assert_close(
-            gradients.quickened(model, images)(images.double()), model(images.double())
-        )
+    labels = torch.tensor([0, 1])
+    for kind in (torch.float32, torch.float32, torch.float32, torch.float64):
+        model.to(kind)
+        given = images.to(kind)
+        with gradients.frozen(model):
+            quick = gradients.quickened(model, given)
+            for one, two in zip(
+                gradients.gradient(quick, given, labels, None, cross_entropy),
+                gradients.gradient(model, given, labels, None, cross_entropy),
+                strict=True,
+            ):
+                torch.testing.assert_close(one, two)
+        if kind == torch.float32:
+            model(given).square().sum().backward()
+            optimiser.step()
 
 
 def test_autocast_goes_its_usual_way() -> None:

@@ -8,11 +8,12 @@ from torch import nn
 
 from unfooled import model
 from unfooled.errors import InvalidData, InvalidModel, UnknownName
+from unfooled.layers import Standardise
 
 
 def test_standardise_gives_mnist_mean_0_and_deviation_1() -> None:
     pixels = torch.tensor([0.1307, 0.1307 + 0.3081]).view(1, 1, 1, 2)
-    torch.testing.assert_close(model.Standardise()(pixels).flatten(), torch.tensor([0.0, 1.0]))
+    torch.testing.assert_close(Standardise()(pixels).flatten(), torch.tensor([0.0, 1.0]))
 
 
 def test_an_unknown_model_is_refused_with_the_nearest() -> None:

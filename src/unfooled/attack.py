@@ -57,7 +57,8 @@ class Attacked:
 
     Attributes:
         images: the attacked images.
-        passes: for each image, what it took under this threat and all smaller ones of the sweep.
+        passes: for each image, what it took under this threat and all smaller ones of the sweep;
+            one that was fooled under a smaller one is a success, whatever `images` holds here.
     """
 
     images: Images
@@ -172,7 +173,7 @@ class Attack:
             for part in every.split(_AT_ONCE):
                 aims = None if targets is None else targets[part]
                 own = draws.at(ids[part])
-                one = _Run(self, model, quick, images[part], labels[part], aims, own, size)
+                one = _Run(self, quick, images[part], labels[part], aims, own, size)
                 parts.append(one.results(threats))
         return [_joined(results) for results in zip(*parts, strict=True)]
 
@@ -196,8 +197,7 @@ class _Run:
     """An attack on the images that it has in hand at once."""
 
     attack: Attack
-    model: nn.Module
-    quick: Model
+    model: Model
     images: Images
     labels: Labels
     targets: Labels | None
@@ -278,7 +278,7 @@ class _Run:
             return done
 
         added = Passes.none(labels)
-        victim = Victim(self.quick, self.attack.knows, added, succeeds, self.part)
+        victim = Victim(self.model, self.attack.knows, added, succeeds, self.part)
         found = function(
             victim,
             images,
@@ -304,8 +304,9 @@ class _Run:
         results = []
         for images in found:
             left = until < 0
-            until = until.clone()
-            until[left] = torch.where(self._fooled(images, left), own[left], -1)
+            if left.any():
+                until = until.clone()
+                until[left] = torch.where(self._fooled(images, left), own[left], -1)
             results.append(Attacked(images, Passes(forward, backward, until)))
         return results
 
@@ -322,15 +323,13 @@ class _Run:
 
     def _fooled(self, images: Images, which: Mask) -> Bool[Tensor, " m"]:
         """Whether those images of the batch are read as the attack wants them."""
-        if not which.any():
-            return which[which]
         aims = None if self.targets is None else self.targets[which]
         return fooled(self._read(images[which]), self.labels[which], aims)
 
     def _read(self, images: Images) -> Logits:
         """The logits, the quickest way; what counts in the end is what the judge reads."""
         with torch.no_grad():
-            return torch.cat([self.quick(part) for part in images.split(self.part)])
+            return torch.cat([self.model(part) for part in images.split(self.part)])
 
     def _back(self, images: Images, kept: Mask, found: object) -> Images:
         """The batch with the attacked images in their places."""

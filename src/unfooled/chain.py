@@ -1,21 +1,33 @@
 """A network whose layers stand one after another, taken forward and back without autograd.
 
-For a small network, autograd and Python between the layers take longer than the layers. This is
-what most networks for small images are: an `nn.Sequential` of known layers. One in between that
-is not known, or has hooks, is called as it is; a network with a `forward` of its own goes through
-torch as a whole, since what it does besides cannot be known.
+For a small network, autograd and Python between the layers take as long as the layers. Only an
+`nn.Sequential` is taken apart. What is not known in it, or has hooks, is called as it is; a network
+with a `forward` of its own goes through torch as a whole: what it does besides cannot be known.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
+from torch.nn.modules.module import _has_any_global_hook
 
+from unfooled import kernels
 from unfooled.kernels import channels_last
-from unfooled.layers import Layer, Way, further, hooked
+from unfooled.layers import (
+    Affine,
+    Bend,
+    Conv,
+    Flat,
+    Foreign,
+    Layer,
+    Linear,
+    MaxPool,
+    Relu,
+    Standardise,
+)
 from unfooled.shapes import Images, Logits
 
 
@@ -46,34 +58,43 @@ class _Whole(torch.autograd.Function):
         for layer in chain.layers:
             given, kept = layer.there(given)
             ctx.trail.append((layer, kept))
-        return given
+        # Were it one of those that are kept, all of them would wait for the garbage collector.
+        return given.detach()
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
-        found: Tensor | None = gradient.clone()  # the layers may use it up
+        found: Tensor | None = gradient
         for layer, kept in reversed(ctx.trail):
             found = None if found is None else layer.back(found, kept)
         return found, None
 
 
 def chain(model: nn.Module, images: Images) -> Chain | None:
-    """A frozen model on a CPU as a chain for images like these; None where it is none."""
+    """A frozen model on a CPU as a chain for images like these; None where it is none.
+
+    What is not known in it is asked about one image, twice.
+    """
     tensors = (*model.parameters(), *model.buffers())
     same = all(t.dtype == images.dtype for t in tensors if t.is_floating_point())
     if not same or images.device.type != "cpu" or torch.is_autocast_enabled("cpu"):
         return None
     if not _in_sequence(model):
         return None
-    way = Way((), channels_last(images[:1]))
+    image = images[:1].detach()
+    way = _Way((), channels_last(image))
     with torch.no_grad():
         for module in _leaves(model):
-            longer = further(way, module)
+            longer = _further(way, module)
             if longer is None:
                 return None
             way = longer
     # In another order than torch's, nothing but a linear layer may follow.
-    return None if way.order is not None else Chain(way.layers)
+    if way.order is not None:
+        return None
+    found = Chain(way.layers)
+    foreign = any(isinstance(layer, Foreign) for layer in way.layers)
+    return found if not foreign or _agree(model, found, image) else None
 
 
 def _leaves(model: nn.Module) -> Iterator[nn.Module]:
@@ -81,9 +102,157 @@ def _leaves(model: nn.Module) -> Iterator[nn.Module]:
     if not _in_sequence(model):
         yield model
         return
-    for child in model.children():
+    for child in model:  # not `children()`, which name a module once that stands there twice
         yield from _leaves(child)
 
 
-def _in_sequence(model: nn.Module) -> bool:
-    return type(model) is nn.Sequential and not hooked(model)
+def _in_sequence(model: nn.Module) -> TypeGuard[nn.Sequential]:
+    return type(model) is nn.Sequential and not _hooked(model)
+
+
+def _agree(model: nn.Module, found: Chain, image: Images) -> bool:
+    """Whether logits and gradient are those of the model.
+
+    They are not where layers that are not known share something besides what they pass on, or draw.
+    """
+    answers = []
+    for way in (model, found):
+        with torch.enable_grad():
+            leaf = image.clone().requires_grad_()
+            logits: Any = way(leaf.clone())
+            if not isinstance(logits, Tensor) or not logits.requires_grad:
+                return False
+            weights = torch.linspace(1, 2, logits.numel(), dtype=logits.dtype)
+            total = (logits.flatten() * weights).sum()
+            by_pixel: Any = torch.autograd.grad(total, leaf, allow_unused=True)[0]
+        if by_pixel is None:
+            return False
+        answers.append((logits.detach(), by_pixel))
+    return all(
+        torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
+        for one, two in zip(*answers, strict=True)
+    )
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How far a network has been put together.
+
+    Attributes:
+        layers: so far.
+        given: what one image has become on its way.
+        order: the channels, height and width of what was laid flat in another order than torch's;
+            None where it is in torch's.
+    """
+
+    layers: tuple[Layer, ...]
+    given: Any
+    order: torch.Size | None = None
+
+    def then(self, layer: Layer) -> "_Way":
+        """One layer further."""
+        return _Way((*self.layers, layer), layer.through(self.given), self.order)
+
+
+def _standardised(way: _Way, module: Standardise) -> _Way:
+    factor, shift = (way.given.new_tensor(n) for n in (1 / module.std, -module.mean / module.std))
+    return way.then(Affine(factor, shift))
+
+
+def _normalised(way: _Way, module: nn.BatchNorm2d) -> _Way | None:
+    mean, variance = module.running_mean, module.running_var
+    # Without statistics of its own it takes those of the images at hand.
+    if mean is None or variance is None or way.given.ndim != 4:
+        return None
+    factor = (variance + module.eps).rsqrt()
+    factor = factor if module.weight is None else factor * module.weight
+    shift = -mean * factor if module.bias is None else module.bias - mean * factor
+    return way.then(Affine(factor.view(-1, 1, 1), shift.view(-1, 1, 1)))
+
+
+def _bent(way: _Way, _: nn.ReLU) -> _Way:
+    *before, last = way.layers or (None,)
+    if isinstance(last, Conv | Linear):
+        return _Way((*before, Bend(last)), way.given.clamp_min(0), way.order)
+    return way.then(Relu())
+
+
+def _convolved(way: _Way, module: nn.Conv2d) -> _Way | None:
+    sides, strides, padding = module.kernel_size, module.stride, module.padding
+    if (
+        way.given.ndim != 4
+        or isinstance(padding, str)
+        or module.padding_mode != "zeros"
+        or module.groups != 1
+        or module.dilation != (1, 1)
+        or any(one[0] != one[1] for one in (sides, strides, padding))
+    ):
+        return None
+    weight = module.weight.detach()
+    back = kernels.by_input(weight, strides[0], padding[0])
+    return way.then(Conv(channels_last(weight), module.bias, strides[0], padding[0], back))
+
+
+def _multiplied(way: _Way, module: nn.Linear) -> _Way | None:
+    if way.given.ndim != 2:
+        return None
+    weight = module.weight.detach()
+    if way.order is not None:  # the columns of the weight in the order in which the pixels lie
+        weight = weight.view(-1, *way.order).permute(0, 2, 3, 1).reshape(weight.shape)
+    found = way.then(Linear(weight.contiguous(), kernels.transposed(weight), module.bias))
+    return replace(found, order=None)
+
+
+def _flattened(way: _Way, module: nn.Flatten) -> _Way | None:
+    if way.given.ndim == 2:
+        return way
+    if (module.start_dim, module.end_dim) != (1, -1) or way.given.ndim != 4:
+        return None
+    channels, high, wide = way.given.shape[1:]
+    same = channels == 1 or high * wide == 1
+    return replace(way.then(Flat()), order=None if same else way.given.shape[1:])
+
+
+def _pooled(way: _Way, module: nn.MaxPool2d) -> _Way | None:
+    side = module.kernel_size
+    plain = (module.padding, module.dilation, module.ceil_mode, module.return_indices)
+    if way.given.ndim != 4 or not isinstance(side, int) or module.stride != side:
+        return None
+    return way.then(MaxPool(side)) if plain == (0, 1, False, False) else None
+
+
+def _passed(way: _Way, _: nn.Module) -> _Way:
+    return way
+
+
+_KNOWN: dict[type[nn.Module], Callable[[_Way, Any], _Way | None]] = {
+    Standardise: _standardised,
+    nn.BatchNorm2d: _normalised,
+    nn.ReLU: _bent,
+    nn.Conv2d: _convolved,
+    nn.Linear: _multiplied,
+    nn.Flatten: _flattened,
+    nn.MaxPool2d: _pooled,
+    **dict.fromkeys((nn.Dropout, nn.Dropout2d, nn.Identity), _passed),  # of an eval model
+}
+
+
+def _further(way: _Way, module: nn.Module) -> _Way | None:
+    """One module of torch's further; None where it cannot follow what stands before it."""
+    make = None if _hooked(module) or module.training else _KNOWN.get(type(module))
+    found = None if make is None else make(way, module)
+    if found is not None or way.order is not None:
+        return found
+    found = way.then(Foreign(module))
+    return found if isinstance(found.given, Tensor) and found.given.is_floating_point() else None
+
+
+def _hooked(module: nn.Module) -> bool:
+    """Whether calling a module does more than its kind says."""
+    hooks = (
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    )
+    return any(hooks) or bool(_has_any_global_hook()) or "forward" in vars(module)

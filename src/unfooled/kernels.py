@@ -20,7 +20,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 _FEW = 4  # input channels up to which the gradient is scattered pixel by pixel
 
 Pair = tuple[int, int]
-# From the gradient by a layer's output, and the shape of one of its inputs, to that by its input.
+# From the gradient by a layer's output and the shape [c, h, w] of its input to that by its input.
 Back = Callable[[Tensor, torch.Size], Tensor]
 
 _MUCH = 2**20  # multiplications from which on oneDNN's start is worth it
@@ -191,9 +191,9 @@ def channels_last(images: Tensor) -> Tensor:
 def product(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """What `F.linear` gives, by oneDNN where it is at hand and there is much to do.
 
-    torch asks MKL, which takes twice as long on processors that are not Intel's.
+    torch asks MKL, which takes twice as long on an AMD EPYC.
     """
-    much = len(given) * weight.numel() > _MUCH
+    much = len(given) * weight.numel() > _MUCH and torch.backends.mkldnn.enabled
     if _ONE_DNN and much and given.device.type == "cpu" and given.dtype == torch.float32:
         found: Tensor = torch.ops.mkldnn._linear_pointwise(given, weight, bias, "none", [], "")
         return found
@@ -201,7 +201,7 @@ def product(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor
 
 
 def by_input(weight: Tensor, stride: int, padding: int) -> Back:
-    """The way back through a convolution: its gradient by its input, which is of that shape."""
+    """The way back through a convolution of square kernels, with all forms of its weight made."""
     if weight.shape[1] <= _FEW:
         return partial(_scattered, _by_place(weight, stride), stride, padding)
     if stride > 1:
@@ -230,7 +230,7 @@ def _scattered(
     n, out, high, wide = gradient.shape
     channels, side = weight.shape[:2]
     taps = side // stride
-    pixels = gradient.permute(0, 2, 3, 1).reshape(-1, out).to(weight.dtype)
+    pixels = gradient.permute(0, 2, 3, 1).reshape(-1, out)
     # With the images last there is one large product, not a small one for each image.
     places = product(weight.view(-1, out), pixels).view(channels, taps, stride, side, n, high, wide)
     rows = places.new_zeros((channels, stride, side, n, high + taps - 1, wide))

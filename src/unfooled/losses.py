@@ -11,6 +11,8 @@ from torch import Tensor
 
 from unfooled.shapes import Labels, Logits, Mask, PerImage
 
+_ROUNDING = 1e-6  # of the largest logit
+
 
 def cross_entropy(logits: Logits, labels: Labels, targets: Labels | None = None) -> PerImage:
     """-log softmax of the label; of the target with its sign turned, when there is one."""
@@ -65,6 +67,15 @@ def fooled(logits: Logits, labels: Labels, targets: Labels | None = None) -> Mas
     if targets is None:
         return (read_as != labels) | ~finite
     return (read_as == targets) | ~finite
+
+
+def clearly(logits: Logits) -> Mask:
+    """Whether the class that is read leads by more than rounding may change.
+
+    Where it does not, another number of images in a pass may read another class.
+    """
+    first, second = logits.topk(2, dim=1).values.unbind(1)
+    return ~(first - second <= _ROUNDING * logits.abs().amax(1))
 
 
 def _chosen(logits: Logits, classes: Labels) -> Tensor:

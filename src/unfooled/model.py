@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from unfooled import catalog
 from unfooled.errors import InvalidData, InvalidModel, UnfooledError
 from unfooled.gradients import forward, frozen
-from unfooled.layers import Standardise as Standardise
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
 

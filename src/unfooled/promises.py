@@ -19,8 +19,9 @@ from unfooled.errors import (
     InvalidThreat,
 )
 from unfooled.gradients import frozen, predict
+from unfooled.losses import clearly
 from unfooled.randomness import Draws
-from unfooled.shapes import Images, Labels, Logits, Mask, PerImage
+from unfooled.shapes import Images, Labels, Logits, PerImage
 from unfooled.specimens import Specimen
 from unfooled.threat import TOLERANCE, Threat
 from unfooled.trial import MEASURED, Case, Trial, size
@@ -28,7 +29,6 @@ from unfooled.trial import MEASURED, Case, Trial, size
 # Float rounding differs with the size of a batch. Misread or not must stay the same, unless the
 # logits agree to the last bits, as those of a nearest image on the boundary do; a pixel may differ
 # by this, or the distance by this share; and more for one image of ten.
-_LAST_BITS = 1e-6
 _ROUNDING, _MOST = 1e-4, 0.9
 _WHITE_BOX, _BLACK_BOX = 1.1, 2.0  # times the least distance from a plane
 _SURE = 0.9  # of eps: a plane this near must be crossed by an attack that follows its gradient
@@ -168,23 +168,18 @@ def knows_each_image_alone(case: Case, main: Trial) -> None:
     turned = made.keep(order)
     if case.attack.knows == "nothing" and not torch.equal(whole, found):
         raise _batch_matters(case, int((whole != found).flatten(1).any(1).sum()), n)
-    decided = case.wants(turned, whole) != case.wants(turned, found)
-    one, two = (predict(turned.model, batch) for batch in (whole, found))
-    # At the boundary but for rounding, an image is read now so, now so.
-    decided &= _clearly_read(one) & _clearly_read(two)
-    if decided.any():
-        raise _batch_matters(case, int(decided.sum()), n)
     alike = (whole - found).abs().flatten(1).amax(1) <= _ROUNDING
     if not case.bounded:
         far, near = (size(case.norm, images, batch) for batch in (whole, found))
         alike |= (far - near).abs() <= _ROUNDING * torch.maximum(far, near)
+    decided = case.wants(turned, whole) != case.wants(turned, found)
+    # Two images at the boundary, alike but for rounding, may be read one so, one so.
+    reads = (predict(turned.model, batch) for batch in (whole, found))
+    decided &= ~alike | torch.stack([clearly(logits) for logits in reads]).all(0)
+    if decided.any():
+        raise _batch_matters(case, int(decided.sum()), n)
     if alike.double().mean() < _MOST:
         raise _batch_matters(case, int((~alike).sum()), n)
-
-
-def _clearly_read(logits: Logits) -> Mask:
-    first, second = logits.topk(2, dim=1).values.unbind(1)
-    return first - second > _LAST_BITS * logits.abs().amax(1)
 
 
 def _batch_matters(case: Case, count: int, n: int) -> ContractBroken:

@@ -37,9 +37,10 @@ def check_attack(
     with: an attack of many queries is tried with fewer of them, as in
     `check_attack(attack.find("square", queries=200))`.
 
-    Two runs count as equal although the batches differ when every image is decided alike (or with
-    logits that agree to a millionth) and nine of ten images differ by no more than 1e-4 in a pixel
-    (for a nearest attack: or by no more than 1e-4 of the distance).
+    Two runs count as equal although the batches differ when nine of ten images differ by no
+    more than 1e-4 in a pixel (for a nearest attack: or by no more than 1e-4 of the distance), and
+    every image is decided alike, unless it is one of those nine and lies at the boundary but for
+    float rounding.
 
     Args:
         attack: as `attack.find` gives it, or its name, such as "pgd" or "mine.py:attack".

@@ -16,11 +16,10 @@ from torch import Tensor, nn
 
 from unfooled import gradients
 from unfooled.gradients import Loss, Model
-from unfooled.losses import fooled, margin
+from unfooled.losses import clearly, fooled
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask, PerImage
 
-_ROUNDING = 1e-6  # of the largest logit; another number of images in a pass changes less
 Rows = Int64[Tensor, " m"]  # places in a batch; one may stand there several times
 
 
@@ -88,11 +87,13 @@ class Victim(nn.Module):
 
     def ask(self, images: Images, rows: Rows) -> Logits:
         """An answer for each of these images, which are attempts at these rows of the batch."""
-        answer = self._answer(images)
-        rows, logits = rows if self._rows is None else self._rows[rows], answer
+        answer = logits = self._answer(images)
+        rows = rows if self._rows is None else self._rows[rows]
         with torch.no_grad():
             self.passes.forward.index_add_(0, rows, torch.ones_like(rows))
             fresh = self.passes.until[rows] < 0
+            if not fresh.any():
+                return answer
             if not fresh.all():  # who has succeeded before is not judged again
                 rows, images, logits = rows[fresh], images[fresh], logits[fresh]
             done = rows[self._succeeds(rows, images, logits)]
@@ -201,8 +202,7 @@ class Batch:
 
     def clearly_misread(self, logits: Logits) -> Mask:
         """As `misread`, and by more than rounding may change: another batch reads it alike."""
-        lead = margin(logits, self.labels, self.targets)
-        return self.misread(logits) & ~(lead <= _ROUNDING * logits.abs().amax(1))
+        return self.misread(logits) & clearly(logits)
 
     def gradient(self, current: Images, loss: Loss) -> tuple[Logits, PerImage, Images]:
         """Logits, loss and its gradient by the pixels, for one attempt at each row.

@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from unfooled.model import Standardise
+from unfooled.layers import Standardise
 
 
 def tutorial_cnn(*, channels: int, size: int, classes: int) -> nn.Module:
