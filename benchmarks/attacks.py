@@ -107,7 +107,8 @@ def details(runs: Mapping[str, Held], contest: Contest) -> str:
         for name, entry in fields[0].items():
             batch = "own" if entry.batch is None else f"{entry.batch:,}"
             passes = statistics.median(one.passes for one in entry.outcomes)
-            row = [name, net, batch, f"{passes:,.1f}", shown(contest, net, entry)]
+            seen = f"{passes:,.1f}" if passes else "-"
+            row = [name, net, batch, seen, shown(contest, net, entry)]
             for field in fields:
                 if field is None:
                     row += ["", ""]
@@ -222,6 +223,9 @@ def preface(contests: Sequence[Contest]) -> str:
         "back is judged anew: robust accuracy is the share that no attacked image inside the "
         "threat makes the network misread; the distance is the median over the images that are "
         "read correctly without attack, where one that was not made misread is infinitely far. "
+        "Forward passes are images that came to the network's first layer: with ours, also those "
+        "that make a pass round, and its first and last look at each image. That layer, which "
+        "standardises, is no class of ours; ours calls it as it is, like the others. "
         f"{versions}."
     )
     names = [contest.attack for contest in contests]

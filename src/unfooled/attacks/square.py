@@ -1,6 +1,7 @@
 """The Square Attack: random search by square windows, which asks for logits alone."""
 
 import math
+from functools import lru_cache
 
 import torch
 from jaxtyping import Float, Int64
@@ -113,11 +114,17 @@ def _share(p_init: float, step: int, queries: int) -> float:
 def _window(images: Images, side: int, chance: Float[Tensor, "n 2"]) -> Int64[Tensor, "n 1 s"]:
     """The places of a square of pixels, the same in every channel."""
     h, w = images.shape[2:]
-    free = torch.tensor([h - side + 1, w - side + 1], device=images.device)
+    free, inside = _square(h, w, side, images.device)
     corner = (chance * free).long()
-    steps = torch.arange(side, device=images.device)
-    inside = (steps[:, None] * w + steps).flatten()
     return (corner[:, :1] * w + corner[:, 1:] + inside)[:, None]
+
+
+@lru_cache(maxsize=64)  # made once, not at every step
+def _square(h: int, w: int, side: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """In how many places a square's corner may lie, and its pixels counted from there."""
+    free = torch.tensor([h - side + 1, w - side + 1], device=device)
+    steps = torch.arange(side, device=device)
+    return free, (steps[:, None] * w + steps).flatten()
 
 
 def _signs(chance: Numbers, like: Images) -> Float[Tensor, "n c 1"]:
