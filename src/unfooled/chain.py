@@ -199,7 +199,7 @@ def _multiplied(way: _Way, module: nn.Linear) -> _Way | None:
     weight = module.weight.detach()
     if way.order is not None:  # the columns of the weight in the order in which the pixels lie
         weight = weight.view(-1, *way.order).permute(0, 2, 3, 1).reshape(weight.shape)
-    found = way.then(Linear(weight.contiguous(), kernels.transposed(weight), module.bias))
+    found = way.then(Linear(weight.contiguous(), module.bias))
     return replace(found, order=None)
 
 

@@ -110,12 +110,7 @@ class _Linear(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return product(gradient, _cached(ctx.weight, transposed)), None, None
-
-
-def transposed(weight: Tensor) -> Tensor:
-    """A matrix the other way round, in memory too."""
-    return weight.t().contiguous()
+        return product(gradient, ctx.weight.t()), None, None
 
 
 class _Relu(torch.autograd.Function):

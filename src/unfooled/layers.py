@@ -135,7 +135,6 @@ class Linear:
     """A product with a weight, `[out, in]`."""
 
     weight: Tensor
-    transposed: Tensor
     bias: Tensor | None
 
     def through(self, given: Tensor) -> Tensor:
@@ -145,7 +144,7 @@ class Linear:
         return self.through(given), None
 
     def back(self, gradient: Tensor, _: None) -> Tensor:
-        return kernels.product(gradient, self.transposed)
+        return kernels.product(gradient, self.weight.t())
 
 
 @dataclass(frozen=True)
