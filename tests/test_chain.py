@@ -202,11 +202,6 @@ class Adds(nn.Module):
         return images + self.other[0].seen
 
 
-class Random(nn.Module):
-    def forward(self, images: Tensor) -> Tensor:
-        return images + torch.rand_like(images)
-
-
 class Pairs(nn.Module):
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
         return images, images
@@ -230,7 +225,6 @@ def skipping() -> list[nn.Module]:
         pytest.param([nn.Conv2d(2, 3, 1), nn.Flatten(), nn.Tanh(), nn.Linear(12, 3)], id="flat"),
         pytest.param([nn.Flatten(), nn.Linear(8, 3).double()], id="mixed kinds"),
         pytest.param(skipping(), id="a way round a layer"),
-        pytest.param([Random(), nn.Flatten(), nn.Linear(8, 3)], id="random"),
         pytest.param(
             [Pairs(), First(), nn.Flatten(), nn.Linear(8, 3)],
             id="no tensor",

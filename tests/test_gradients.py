@@ -1,13 +1,26 @@
 import math
+import warnings
 
 import pytest
 import torch
+import torch.nn.functional as F
 import toys
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from unfooled.errors import InvalidInput, InvalidModel
-from unfooled.gradients import evened, forward, frozen, gradient, jacobian, part_size, predict
+from unfooled.gradients import (
+    evened,
+    forward,
+    frozen,
+    gradient,
+    jacobian,
+    part_size,
+    predict,
+    quickened,
+)
 from unfooled.losses import cross_entropy, margin
+from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
 
 
@@ -154,3 +167,155 @@ def test_a_model_that_ignores_the_pixels_gives_no_gradient(images: Images) -> No
 def test_no_images_cannot_be_read(net: nn.Module) -> None:
     with pytest.raises(InvalidInput, match="no images"):
         predict(net, toys.pictures(0))
+
+
+class Free(nn.Module):
+    """A network whose `forward` does whatever a function does with its convolution's output."""
+
+    def __init__(self, change, channels: int = 1) -> None:
+        super().__init__()
+        self.change = change
+        self.conv = nn.Conv2d(channels, 4, 3)
+        self.end = nn.Linear(64, 3)
+        self.noisy = nn.Parameter(torch.zeros(4, channels, 3, 3), requires_grad=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.end(self.change(self, images).flatten(1))
+
+
+def writes_through_a_view(net: Free, images: Tensor) -> Tensor:
+    features = net.conv(images)
+    rows = features.view(len(features), -1)
+    rows.sub_(rows.mean(1, keepdim=True)).neg_()
+    return features
+
+
+def names_its_input(net: Free, images: Tensor) -> Tensor:
+    return F.relu(F.conv2d(input=images, weight=net.conv.weight))
+
+
+def follows_a_gradient(net: Free, images: Tensor) -> Tensor:
+    with torch.enable_grad():
+        given = images if images.requires_grad else images.clone().requires_grad_()
+        energy = net.conv(given).relu().square().sum()
+        (slope,) = torch.autograd.grad(energy, given, create_graph=True)
+    return net.conv(images - 0.3 * slope).relu()
+
+
+def is_computed_twice(net: Free, images: Tensor) -> Tensor:
+    return checkpoint(lambda given: net.conv(given).relu().tanh(), images, use_reentrant=False)
+
+
+def is_viewed_as_another(net: Free, images: Tensor) -> Tensor:
+    features = net.conv(images).relu()
+    return features.view_as(torch.empty(len(features), 64))
+
+
+def is_viewed_by_name(net: Free, images: Tensor) -> Tensor:
+    return net.conv(images).relu().view(size=(len(images), -1))
+
+
+def writes_into_its_input(net: Free, images: Tensor) -> Tensor:
+    return net.conv(images.mul_(0.5)).relu()
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "change",
+    [
+        *(writes_through_a_view, names_its_input, follows_a_gradient, is_computed_twice),
+        *(is_viewed_as_another, is_viewed_by_name, writes_into_its_input),
+    ],
+)
+def test_whatever_a_network_does_its_quickest_way_is_torchs(change, channels: int) -> None:
+    with Draws(0).torch_state():
+        model = Free(change, channels)
+    images = Draws(0).uniform(torch.empty(7, channels, 6, 6))
+    before, labels = images.clone(), torch.arange(7) % 3
+    with frozen(model):
+        quick = quickened(model, images)
+        found = gradient(quick, images, labels, None, cross_entropy)
+        with torch.no_grad():
+            torch.testing.assert_close(quick(images), found[0])
+        leaf = images.clone().requires_grad_()
+        logits = model(leaf.clone())
+        (expected,) = torch.autograd.grad(cross_entropy(logits, labels, None).sum(), leaf)
+    assert torch.equal(images, before)
+    torch.testing.assert_close(found[0], logits.detach())
+    torch.testing.assert_close(found[2], expected)
+
+
+def test_a_scripted_network_is_read_in_torchs_way() -> None:
+    class Views(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv, self.end = nn.Conv2d(3, 4, 3), nn.Linear(64, 3)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.end(torch.relu(self.conv(images)).view(images.size(0), -1))
+
+    images, labels = torch.rand(3, 3, 6, 6), torch.zeros(3, dtype=torch.int64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch.jit is old
+        model = torch.jit.script(Views())
+    with frozen(model):
+        one = gradient(quickened(model, images), images, labels, None, cross_entropy)
+        two = gradient(model, images, labels, None, cross_entropy)
+    torch.testing.assert_close(one[2], two[2])
+
+
+def test_weights_that_are_drawn_anew_are_not_kept() -> None:
+    def draws(net: Free, images: Tensor) -> Tensor:
+        net.noisy.copy_(torch.randn_like(net.noisy))
+        return F.conv2d(images, net.noisy)
+
+    model, images = Free(draws), torch.rand(3, 1, 6, 6)
+    with frozen(model), torch.no_grad():
+        quick = quickened(model, images)
+        assert not torch.equal(quick(images), quick(images))
+
+
+def test_a_convolution_that_onednn_reads_wrongly_is_left_alone() -> None:
+    with Draws(0).torch_state():
+        model = nn.Sequential(
+            *(nn.Conv2d(1, 8, 3, stride=(1, 3)), nn.ReLU(), nn.Flatten(), nn.Linear(208, 10))
+        )
+    images = Draws(0).uniform(torch.empty(64, 1, 28, 5))
+    with frozen(model), torch.no_grad():
+        torch.testing.assert_close(quickened(model, images)(images), model(images))
+
+
+def test_a_network_that_cannot_read_one_image_alone_is_read() -> None:
+    class Squeezes(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            return images.squeeze()
+
+    model = nn.Sequential(nn.Conv2d(1, 3, 6), Squeezes())
+    images = torch.rand(65, 1, 6, 6)
+    assert predict(model, images).shape == (65, 3)
+    with frozen(model):
+        assert part_size(model, images) == 1000
+        assert quickened(model, images)(images).shape == (65, 3)
+
+
+def test_a_network_made_without_gradients_is_put_back() -> None:
+    with torch.inference_mode():
+        model = nn.Linear(3, 2)
+    with frozen(model):
+        assert not model.training
+    assert model.training
+
+
+def test_where_there_can_be_no_gradient_it_is_said(net: nn.Module, images: Images) -> None:
+    labels = torch.zeros(len(images), dtype=torch.int64)
+    with torch.inference_mode(), pytest.raises(InvalidModel, match="inference_mode"):
+        gradient(net, images, labels, None, cross_entropy)
+
+
+def test_the_gradient_of_a_gradient_is_refused() -> None:
+    model, images = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)), torch.rand(2, 1, 4, 4)
+    with frozen(model):
+        leaf = images.requires_grad_()
+        logits = quickened(model, images)(leaf)
+        with pytest.raises(InvalidModel, match="differentiable once"):
+            torch.autograd.grad(logits.square().sum(), leaf, create_graph=True)

@@ -124,3 +124,9 @@ def test_rounding_to_8_bits_stays_within_reach_for_every_level() -> None:
 
 def test_a_threat_is_written_as_a_report_prints_it() -> None:
     assert str(Threat("Linf", 0.3)) == "Linf 0.3"
+
+
+def test_less_than_a_pixel_is_refused() -> None:
+    assert Threat("L0", 0).eps == 0
+    with pytest.raises(InvalidThreat, match="counts changed pixels: eps must be 0, or 1 or more"):
+        Threat("L0", 0.3)

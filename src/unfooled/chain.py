@@ -11,7 +11,6 @@ from typing import Any, TypeGuard
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn.modules.module import _has_any_global_hook
 
 from unfooled import kernels
@@ -36,6 +35,11 @@ class Chain:
     """Layers in their order, from images to logits."""
 
     layers: tuple[Layer, ...]
+
+    @property
+    def known(self) -> bool:
+        """Whether every layer is one of those that are known."""
+        return not any(isinstance(layer, Foreign) for layer in self.layers)
 
     def __call__(self, images: Images) -> Logits:
         """The logits; differentiable by the images, once."""
@@ -62,8 +66,8 @@ class _Whole(torch.autograd.Function):
         return given.detach()
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None]:
+        kernels.only_once()
         found: Tensor | None = gradient
         for layer, kept in reversed(ctx.trail):
             found = None if found is None else layer.back(found, kept)
@@ -73,7 +77,7 @@ class _Whole(torch.autograd.Function):
 def chain(model: nn.Module, images: Images) -> Chain | None:
     """A frozen model on a CPU as a chain for images like these; None where it is none.
 
-    What is not known in it is asked about one image, twice.
+    What is not known in it is asked about two of the images.
     """
     tensors = (*model.parameters(), *model.buffers())
     same = all(t.dtype == images.dtype for t in tensors if t.is_floating_point())
@@ -81,20 +85,17 @@ def chain(model: nn.Module, images: Images) -> Chain | None:
         return None
     if not _in_sequence(model):
         return None
-    image = images[:1].detach()
-    way = _Way((), channels_last(image))
+    way = _Way((), channels_last(images[:2].detach()))
     with torch.no_grad():
         for module in _leaves(model):
             longer = _further(way, module)
             if longer is None:
                 return None
             way = longer
-    # In another order than torch's, nothing but a linear layer may follow.
-    if way.order is not None:
-        return None
-    found = Chain(way.layers)
-    foreign = any(isinstance(layer, Foreign) for layer in way.layers)
-    return found if not foreign or _agree(model, found, image) else None
+    # In another order than torch's, nothing but a linear layer may follow. And two modules of the
+    # user's own may share something besides what is passed on, whose gradient would be lost.
+    strange = [one for one in way.layers if isinstance(one, Foreign) and not _torchs(one.module)]
+    return Chain(way.layers) if way.order is None and len(strange) < 2 else None
 
 
 def _leaves(model: nn.Module) -> Iterator[nn.Module]:
@@ -110,37 +111,13 @@ def _in_sequence(model: nn.Module) -> TypeGuard[nn.Sequential]:
     return type(model) is nn.Sequential and not _hooked(model)
 
 
-def _agree(model: nn.Module, found: Chain, image: Images) -> bool:
-    """Whether logits and gradient are those of the model.
-
-    They are not where layers that are not known share something besides what they pass on, or draw.
-    """
-    answers = []
-    for way in (model, found):
-        with torch.enable_grad():
-            leaf = image.clone().requires_grad_()
-            logits: Any = way(leaf.clone())
-            if not isinstance(logits, Tensor) or not logits.requires_grad:
-                return False
-            weights = torch.linspace(1, 2, logits.numel(), dtype=logits.dtype)
-            total = (logits.flatten() * weights).sum()
-            by_pixel: Any = torch.autograd.grad(total, leaf, allow_unused=True)[0]
-        if by_pixel is None:
-            return False
-        answers.append((logits.detach(), by_pixel))
-    return all(
-        torch.allclose(one, two, rtol=1e-3, atol=1e-3 * float(one.abs().max()))
-        for one, two in zip(*answers, strict=True)
-    )
-
-
 @dataclass(frozen=True)
 class _Way:
     """How far a network has been put together.
 
     Attributes:
         layers: so far.
-        given: what one image has become on its way.
+        given: what a few images have become on their way.
         order: the channels, height and width of what was laid flat in another order than torch's;
             None where it is in torch's.
     """
@@ -204,10 +181,10 @@ def _multiplied(way: _Way, module: nn.Linear) -> _Way | None:
 
 
 def _flattened(way: _Way, module: nn.Flatten) -> _Way | None:
+    if (module.start_dim, module.end_dim) != (1, -1) or way.given.ndim not in (2, 4):
+        return None
     if way.given.ndim == 2:
         return way
-    if (module.start_dim, module.end_dim) != (1, -1) or way.given.ndim != 4:
-        return None
     channels, high, wide = way.given.shape[1:]
     same = channels == 1 or high * wide == 1
     return replace(way.then(Flat()), order=None if same else way.given.shape[1:])
@@ -245,6 +222,11 @@ def _further(way: _Way, module: nn.Module) -> _Way | None:
         return found
     found = way.then(Foreign(module))
     return found if isinstance(found.given, Tensor) and found.given.is_floating_point() else None
+
+
+def _torchs(module: nn.Module) -> bool:
+    """Whether a module is of torch's own kinds, which share nothing with others."""
+    return type(module).__module__.startswith("torch.nn.") and not _hooked(module)
 
 
 def _hooked(module: nn.Module) -> bool:

@@ -16,7 +16,7 @@ from torch.overrides import TorchFunctionMode
 
 from unfooled.chain import chain
 from unfooled.errors import InvalidInput, InvalidModel
-from unfooled.kernels import Quick, channels_last, forget
+from unfooled.kernels import Quick, forget, laid
 from unfooled.shapes import Images, Labels, Logits, PerImage
 
 Loss = Callable[[Logits, Labels, Labels | None], PerImage]
@@ -28,6 +28,8 @@ _LARGEST_LAYER = {"cpu": 2**19}  # numbers in the largest layer's output, of all
 _ELSEWHERE = 2**28
 _PART = (32, 1000)  # images a pass, at least and at most
 _READ = {"cpu": 64}  # images a pass of `predict`
+_TRIED = 4  # images on which a quick way is tried
+_SAME = 1e-3  # of the largest, by which logits and gradients of two ways may differ
 # Up to so many images, their number is made a multiple of this.
 _ROUND = ((16, 1), (64, 4), (256, 16), (2**62, 32))
 
@@ -36,10 +38,10 @@ _ROUND = ((16, 1), (64, 4), (256, 16), (2**62, 32))
 def frozen(model: nn.Module) -> Iterator[None]:
     """The model in eval mode and without parameter gradients; afterwards as it was."""
     modes = [(module, module.training) for module in model.modules()]
-    trainable = [p for p in model.parameters() if p.requires_grad]
+    # Those made under `torch.inference_mode` have none, and cannot be told so.
+    trainable = [p for p in model.parameters() if p.requires_grad and not p.is_inference()]
     rounds = torch.backends.cudnn.allow_tf32
     model.eval()
-    forget()
     # Rounded to 10 bits, as a GPU does by default, an image at the boundary is read now so, now so.
     torch.backends.cudnn.allow_tf32 = False
     for parameter in trainable:
@@ -48,10 +50,10 @@ def frozen(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         torch.backends.cudnn.allow_tf32 = rounds
-        for parameter in trainable:
-            parameter.requires_grad = True
         for module, training in modes:
             module.training = training
+        for parameter in trainable:
+            parameter.requires_grad = True
 
 
 def forward(model: Model, images: Images) -> Logits:
@@ -74,15 +76,55 @@ def forward(model: Model, images: Images) -> Logits:
 
 
 def quickened(model: nn.Module, images: Images) -> Model:
-    """A frozen model on its quickest way, for images like these: equal but for float rounding."""
+    """A frozen model on its quickest way, for images like these: equal but for float rounding.
+
+    What is not known in a model may do what no other way can follow, such as writing into a view,
+    drawing numbers, or taking a gradient itself. So a way through it is tried on a few of the
+    images first, and taken only where logits and gradient are torch's.
+    """
     if images.device.type != "cpu":
         return partial(forward, model)
-    return partial(_rounded_up, chain(model, images) or partial(_kernels_changed, model))
+    forget()
+    found = chain(model, images)
+    if found is not None and found.known:
+        return partial(_rounded_up, found)
+    some = images[:: max(1, len(images) // _TRIED)][:_TRIED].detach()
+    plain = partial(_on_a_copy, model)
+    for way in (found, partial(_kernels_changed, model)):
+        if way is not None and _alike(way, plain, some):
+            return partial(_rounded_up, way)
+    return partial(_rounded_up, plain)
+
+
+def _alike(way: Model, plain: Model, images: Images) -> bool:
+    """Whether logits and gradient are those of torch's own way."""
+    try:
+        return all(
+            torch.allclose(one, two, rtol=_SAME, atol=_SAME * float(one.abs().max()))
+            for one, two in zip(_looked_at(plain, images), _looked_at(way, images), strict=True)
+        )
+    except Exception:  # whatever it is: torch's own way meets it too, and says so, or does not
+        return False
+
+
+def _looked_at(way: Model, images: Images) -> tuple[Logits, Images]:
+    """Logits, and a gradient in which every logit takes part."""
+    with torch.enable_grad():
+        leaf = images.clone().requires_grad_()
+        logits = forward(way, leaf)
+        weights = torch.linspace(1, 2, logits.shape[1], dtype=logits.dtype)
+        return logits.detach(), torch.autograd.grad((logits * weights).sum(), leaf)[0]
+
+
+def _on_a_copy(model: nn.Module, images: Images) -> Logits:
+    """As it is; it may write into what it is given."""
+    return model(images.clone())  # type: ignore[no-any-return]
 
 
 def _kernels_changed(model: nn.Module, images: Images) -> Logits:
+    copy = laid(images)
     with Quick():
-        return forward(model, images)
+        return model(copy)  # type: ignore[no-any-return]
 
 
 def _rounded_up(model: Model, images: Images) -> Logits:
@@ -114,7 +156,9 @@ def predict(model: nn.Module, images: Images, *, batch: int | None = None) -> Lo
         raise InvalidInput("there are no images to read")
     size = batch or _READ.get(images.device.type, 500)
     with frozen(model), torch.no_grad():
-        return torch.cat([forward(model, part) for part in images.split(size)])
+        # Of about one size: a last part of one image is more than some networks can read.
+        parts = images.chunk(-(-len(images) // size))
+        return torch.cat([forward(model, part.clone()) for part in parts])
 
 
 class _Widest(TorchFunctionMode):
@@ -140,9 +184,10 @@ class _Widest(TorchFunctionMode):
 def part_size(model: Model, images: Images) -> int:
     """How many of these images go through a model at once, by the size of its layers."""
     with torch.no_grad(), _Widest() as widest:
-        forward(model, images[:1])
+        forward(model, images[:2].clone())
+    some = len(images[:2])
     room = _LARGEST_LAYER.get(images.device.type, _ELSEWHERE)
-    return int(min(max(_PART[0], room // widest.size // 32 * 32), _PART[1]))
+    return int(min(max(_PART[0], room * some // widest.size // 32 * 32), _PART[1]))
 
 
 def gradient(
@@ -157,7 +202,7 @@ def gradient(
             would stand still, and the model would look robust.
     """
     with torch.enable_grad():
-        leaf = _leaf(images)
+        leaf = images.detach().requires_grad_()
         logits = forward(model, leaf)
         losses = loss(logits, labels, targets)
         # Summed, not averaged: an image's gradient must not depend on the batch it came in.
@@ -172,7 +217,7 @@ def jacobian(model: Model, images: Images) -> tuple[Logits, Float[Tensor, "n k c
         InvalidModel: as `gradient`.
     """
     with torch.enable_grad():
-        leaf = _leaf(images)
+        leaf = images.detach().requires_grad_()
         logits = forward(model, leaf)
         sums = logits.sum(0)
         found = [_by_pixel(one, leaf, again=True) for one in sums]
@@ -185,15 +230,14 @@ def evened(by_pixel: Images) -> Images:
     return by_pixel / size.clamp_min(1e-30)
 
 
-def _leaf(images: Images) -> Images:
-    images = images.detach()
-    return (channels_last(images) if images.device.type == "cpu" else images).requires_grad_()
-
-
 def _by_pixel(total: Tensor, leaf: Images, *, again: bool = False) -> Images:
     by_pixel = None
     if total.requires_grad:
         (by_pixel,) = torch.autograd.grad(total, leaf, retain_graph=again, allow_unused=True)
+    if by_pixel is None and torch.is_inference_mode_enabled():
+        raise InvalidModel(
+            "under torch.inference_mode() there are no gradients; use torch.no_grad()"
+        )
     if by_pixel is None:
         raise InvalidModel("the model gives no gradient: its output does not depend on the pixels")
     # The sums tell, at a tenth of the time, whether it is worth looking at each pixel.

@@ -13,9 +13,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 from torch.utils.weak import WeakTensorKeyDictionary
+
+from unfooled.errors import InvalidModel
 
 _FEW = 4  # input channels up to which the gradient is scattered pixel by pixel
 
@@ -44,6 +45,8 @@ class Quick(TorchFunctionMode):
     ) -> Any:
         """What `func` gives."""
         given = dict(kwargs or {})
+        if func in (torch.conv2d, F.linear) and "input" in given:
+            args = (given.pop("input"), *args)
         if func is torch.conv2d:
             return _conv2d(*args, **given)
         if func is F.linear:
@@ -51,12 +54,20 @@ class Quick(TorchFunctionMode):
         if func in (F.relu, torch.relu, torch.Tensor.relu) and not _in_place(args, given):
             return _Relu.apply(args[0] if args else given["input"])
         if func is torch.Tensor.view and _is_shape(args[1:]) and not given:
-            return args[0].reshape(*args[1:])
+            return _viewed(*args)
         return func(*args, **given)
 
 
 def _in_place(args: tuple[Any, ...], given: Mapping[str, Any]) -> bool:
     return bool(given.get("inplace", args[1] if len(args) > 1 else False))
+
+
+def _viewed(given: Tensor, *sizes: Any) -> Tensor:
+    """A view where there can be one: what is written into it shall be written into `given`."""
+    try:
+        return given.view(*sizes)
+    except RuntimeError:
+        return given.reshape(*sizes)
 
 
 def _is_shape(words: tuple[Any, ...]) -> bool:
@@ -93,7 +104,13 @@ def _pair(value: int | Pair) -> Pair:
 
 def _linear(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     learns = any(t is not None and t.requires_grad for t in (weight, bias))
-    if learns or given.ndim != 2 or given.dtype != weight.dtype or torch.is_autocast_enabled("cpu"):
+    if (
+        learns
+        or given.ndim != 2
+        or weight.ndim != 2
+        or given.dtype != weight.dtype
+        or torch.is_autocast_enabled("cpu")
+    ):
         return F.linear(given, weight, bias)
     found: Tensor = _Linear.apply(given, weight, bias)
     return found
@@ -108,9 +125,35 @@ class _Linear(torch.autograd.Function):
         return product(given, weight, bias)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        only_once()
         return product(gradient, ctx.weight.t()), None, None
+
+
+def only_once() -> None:
+    """Let a gradient pass, but not the gradient of a gradient, which would be wrong.
+
+    Raises:
+        InvalidModel: it is wanted (`create_graph`).
+    """
+    if torch.is_grad_enabled():
+        raise InvalidModel("the way through the model is differentiable once, and not twice")
+
+
+def laid(images: Tensor) -> Tensor:
+    """A copy with the channels last, into which a model may write; differentiable."""
+    found: Tensor = _Laid.apply(images)
+    return found
+
+
+class _Laid(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, images: Tensor) -> Tensor:
+        return channels_last(images.clone())
+
+    @staticmethod
+    def backward(_: Any, gradient: Tensor) -> Tensor:
+        return gradient
 
 
 class _Relu(torch.autograd.Function):
@@ -123,8 +166,8 @@ class _Relu(torch.autograd.Function):
         return found
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        only_once()
         (found,) = ctx.saved_tensors
         if gradient.ndim == 4 and (gradient.stride(1) == 1) != (found.stride(1) == 1):
             gradient = gradient.contiguous(memory_format=_layout(found))
@@ -148,8 +191,8 @@ class _Conv(torch.autograd.Function):
         return torch.conv2d(images, last, bias, stride, padding)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None, None]:
+        only_once()
         way: Back = _cached(ctx.weight, by_input, ctx.stride, ctx.padding)
         gradient = gradient.contiguous(memory_format=torch.channels_last)
         return way(gradient, ctx.shape[1:]), None, None, None, None
@@ -162,8 +205,8 @@ _FORMS = WeakTensorKeyDictionary()
 def forget() -> None:
     """Make every form of a weight anew when it is next asked for.
 
-    Called whenever a model is frozen. A weight's own version does not tell whether it has changed:
-    a fused optimiser, `.data` and `.double()` change it without a trace.
+    Called whenever a model is put on its quickest way. A weight's own version does not tell whether
+    it has changed: a fused optimiser, `.data` and `.double()` change it without a trace.
     """
     _FORMS.clear()
 

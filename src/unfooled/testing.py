@@ -18,7 +18,7 @@ from unfooled import specimens
 from unfooled.attack import Attack
 from unfooled.borders import check_classes, check_input
 from unfooled.errors import ContractBroken, InvalidModel
-from unfooled.gradients import frozen, gradient, predict
+from unfooled.gradients import forward, frozen, gradient, predict
 from unfooled.losses import margin
 from unfooled.promises import PROMISES
 from unfooled.shapes import Images, Labels, Logits
@@ -75,12 +75,14 @@ def check_model(model: nn.Module, images: Images, labels: Labels) -> None:
     """
     check_input(images, labels)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    kept = images.clone()
+    given = images.clone()
     try:
+        with frozen(model), torch.no_grad():
+            forward(model, given)
         logits = predict(model, images)
     except InvalidModel as error:
         raise ContractBroken(str(error)) from error
-    if not torch.equal(images, kept):
+    if not torch.equal(images, given):
         raise ContractBroken("the model changed its input; a layer works in place: let it not")
     _check_logits(logits, labels)
     _check_answers(model, images, logits)

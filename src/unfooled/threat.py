@@ -22,7 +22,7 @@ class Threat:
         eps: in pixel units, where black is 0 and white is 1; a count for L0, a share for spatial.
 
     Raises:
-        InvalidThreat: the norm is unknown, or eps is negative or NaN.
+        InvalidThreat: the norm is unknown, eps is negative or NaN, or less than a pixel under L0.
     """
 
     norm: str
@@ -34,6 +34,10 @@ class Threat:
         if not self.eps >= 0:
             raise InvalidThreat(
                 f"eps must be 0 or more, in pixel units of 0 to 1; it is {self.eps}"
+            )
+        if self.norm == "L0" and 0 < self.eps < 1:
+            raise InvalidThreat(
+                f"L0 counts changed pixels: eps must be 0, or 1 or more; it is {self.eps}"
             )
 
     @property

@@ -19,7 +19,7 @@ from unfooled.victim import Batch
 
 PROMISE = "nearest"
 KNOWS = "gradients"
-NORMS = ("L0", "L1", "L2", "Linf")
+NORMS = ("Linf", "L2", "L1", "L0")
 
 _LAST_STEP = 0.01  # share of the first step, or of the radius, that the last steps go
 # The linear estimate of the boundary falls short where the loss bends; without a little more the
