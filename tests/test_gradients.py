@@ -257,11 +257,12 @@ def test_a_scripted_network_is_read_in_torchs_way() -> None:
     images, labels = torch.rand(3, 3, 6, 6), torch.zeros(3, dtype=torch.int64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # torch.jit is old
-        model = torch.jit.script(Views())
-    with frozen(model):
-        one = gradient(quickened(model, images), images, labels, None, cross_entropy)
-        two = gradient(model, images, labels, None, cross_entropy)
-    torch.testing.assert_close(one[2], two[2])
+        scripted = torch.jit.script(Views())
+    for model in (scripted, nn.Sequential(nn.Conv2d(3, 3, 1), scripted)):
+        with frozen(model):
+            one = gradient(quickened(model, images), images, labels, None, cross_entropy)
+            two = gradient(model, images, labels, None, cross_entropy)
+        torch.testing.assert_close(one[2], two[2])
 
 
 def test_weights_that_are_drawn_anew_are_not_kept() -> None:
