@@ -339,7 +339,9 @@ class _Run:
             raise JobFailed(f"{self.attack.name} returned {came} for images {list(expected)}")
         if bool(found.isnan().any()):
             raise JobFailed(f"{self.attack.name} returned {int(found.isnan().sum())} NaN pixels")
-        return images.masked_scatter(_spread(kept), found.to(images.dtype))
+        whole = images.clone()
+        whole[kept] = found.to(images.dtype)
+        return whole
 
 
 def _until(added: Passes) -> Labels:
@@ -423,7 +425,3 @@ def in_turn(
         if not len(left):
             break
     return result
-
-
-def _spread(mask: torch.Tensor) -> torch.Tensor:
-    return mask[:, None, None, None]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+import torch
 from torch import nn
 
 from unfooled.losses import cross_entropy
@@ -49,8 +50,9 @@ def sweep(
     """`fgsm` for each threat, from one gradient."""
     batch = Batch.of(model, images, labels, targets, draws)
     _, _, by_pixel = batch.gradient(images, cross_entropy)
+    step = threats[0].steepest(by_pixel)  # of size 1, and so the same for every eps
     results = []
     for threat in threats:
         threat.bounded()
-        results.append(threat.project(images, images + threat.eps * threat.steepest(by_pixel)))
+        results.append(threat.project(images, torch.add(images, step, alpha=threat.eps)))
     return results
