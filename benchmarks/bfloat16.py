@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from attacks import trained
 from contests import NETS
 from section import publish, table
@@ -52,29 +51,12 @@ class Turned:
         return gradient.to(self.back_to)
 
 
-@dataclass(frozen=True)
-class HalfLinear:
-    """A linear layer in bfloat16."""
-
-    weight: Tensor
-    bias: Tensor | None
-
-    def through(self, given: Tensor) -> Tensor:
-        return F.linear(given, self.weight, self.bias)
-
-    def there(self, given: Tensor) -> tuple[Tensor, None]:
-        return self.through(given), None
-
-    def back(self, gradient: Tensor, _: None) -> Tensor:
-        return gradient @ self.weight
-
-
 def halved(layer: Layer) -> Layer:
     """A layer with its weights in bfloat16."""
     if isinstance(layer, Bend):
         return Bend(halved(layer.layer))  # type: ignore[arg-type]
     if isinstance(layer, Linear):
-        return HalfLinear(layer.weight.to(HALF), layer.bias.to(HALF))  # type: ignore[union-attr]
+        return Linear(layer.weight.to(HALF), layer.bias.to(HALF))  # type: ignore[union-attr]
     if not isinstance(layer, Conv):
         return layer
     weight = channels_last(layer.weight.to(HALF))
