@@ -222,8 +222,8 @@ def _cached(weight: Tensor, make: Callable[..., Any], *options: int) -> Any:
 def channels_last(images: Tensor) -> Tensor:
     """The same numbers in that layout, also where a single channel leaves it open to torch."""
     channels, high, wide = images.shape[1:]
-    laid = images.contiguous(memory_format=torch.channels_last)
-    return laid.as_strided(images.shape, (channels * high * wide, 1, channels * wide, channels))
+    found = images.contiguous(memory_format=torch.channels_last)
+    return found.as_strided(images.shape, (channels * high * wide, 1, channels * wide, channels))
 
 
 def product(given: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
