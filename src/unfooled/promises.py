@@ -27,9 +27,9 @@ from unfooled.specimens import Specimen
 from unfooled.threat import TOLERANCE, Threat
 from unfooled.trial import MEASURED, Case, Trial, size
 
-# Float rounding differs with the size of a batch. A pixel may differ by this, or the distance by this
-# share; and more for one image of ten. Misread or not must stay the same, unless an image has moved by
-# no more and lies at the boundary but for rounding.
+# Float rounding differs with the size of a batch. A pixel may differ by this, or the distance by
+# this share; and more for one image of ten. Misread or not must stay the same, unless an image has
+# moved by no more and lies at the boundary but for rounding.
 _ROUNDING, _MOST = 1e-4, 0.9
 _WHITE_BOX, _BLACK_BOX = 1.1, 2.0  # times the least distance from a plane
 _SURE = 0.9  # of eps: a plane this near must be crossed by an attack that follows its gradient
