@@ -27,6 +27,7 @@ def _no_data_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     """The machine's cache decides nothing, and nothing is downloaded."""
     monkeypatch.setattr("unfooled.idx.cache_folder", lambda: tmp_path / "no cache")
     monkeypatch.setattr("unfooled.idx._download", lambda loader: False)
+    monkeypatch.setattr("unfooled.datasets.cifar10._download", lambda: False)
 
 
 @pytest.fixture

@@ -1,10 +1,14 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
 import pytest
 import torch
 import toys
 
 from unfooled import dataset
 from unfooled.dataset import Dataset, Split, assemble
-from unfooled.errors import InvalidData, UnknownName
+from unfooled.errors import InvalidData, InvalidOption, UnknownName
 
 
 def put_together(train: Split, test: Split) -> Dataset:
@@ -86,3 +90,58 @@ def test_a_function_that_returns_no_data_set_is_refused() -> None:
 def test_an_unknown_data_set_is_refused_with_the_nearest() -> None:
     with pytest.raises(UnknownName, match="did you mean 'mnist'"):
         dataset.find("mnits")
+
+
+def test_an_option_that_a_data_set_has_not_is_refused() -> None:
+    with pytest.raises(InvalidOption, match="mnist has no option 'size'; it has none"):
+        dataset.find("mnist", size=32)
+    with pytest.raises(InvalidOption, match="size must be int, not 'big'"):
+        dataset.find("image_folder", size="big")
+
+
+def images_of(n: int) -> Iterator[np.ndarray]:
+    for value in range(n):
+        yield np.full((3, 4, 4), value, np.uint8)
+
+
+def test_images_come_back_from_a_file_as_they_were_written(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    dataset.write(path, (5, 3, 4, 4), images_of(5))
+    found = dataset.mapped(path, 5)
+    assert found is not None
+    assert found.shape == (5, 3, 4, 4)
+    assert found.dtype == torch.uint8
+    assert found[:, 0, 0, 0].tolist() == found[:, 2, 3, 3].tolist() == list(range(5))
+    split = Split(found, torch.zeros(5, dtype=torch.int64))
+    assert split.part(1, 3).pixels().mul(255).round()[:, 1, 1, 1].tolist() == [1, 2]
+    assert np.load(path).sum() == found.sum()
+
+
+@pytest.mark.parametrize("keep", [0, 7, 60, 200])
+def test_a_file_that_is_cut_off_holds_no_images(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "a.npy"
+    dataset.write(path, (5, 3, 4, 4), images_of(5))
+    path.write_bytes(path.read_bytes()[:keep])
+    assert dataset.mapped(path, 5) is None
+
+
+def test_a_file_of_something_else_holds_no_images(tmp_path: Path) -> None:
+    path = tmp_path / "a.npy"
+    assert dataset.mapped(path, 5) is None
+    np.save(path, np.zeros((5, 3, 4, 4)))
+    assert dataset.mapped(path, 5) is None
+    dataset.write(path, (5, 3, 4, 4), images_of(5))
+    assert dataset.mapped(path, 4) is None
+
+
+def test_writing_that_fails_leaves_nothing_and_what_was_there(tmp_path: Path) -> None:
+    def failing() -> Iterator[np.ndarray]:
+        yield from images_of(2)
+        raise InvalidData("the third is broken")
+
+    path = tmp_path / "a.npy"
+    dataset.write(path, (5, 3, 4, 4), images_of(5))
+    with pytest.raises(InvalidData, match="the third"):
+        dataset.write(path, (5, 3, 4, 4), failing())
+    assert list(tmp_path.iterdir()) == [path]
+    assert dataset.mapped(path, 5) is not None

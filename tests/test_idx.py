@@ -3,15 +3,18 @@ import gzip
 import hashlib
 import struct
 from pathlib import Path
+from urllib.error import URLError
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torchvision import datasets
 
 from unfooled import idx
 from unfooled.dataset import Dataset
 from unfooled.errors import DataMissing, InvalidData
+from unfooled.idx import _download as real_download
 from unfooled.idx import cache_folder as real_cache_folder
 
 CLASSES = tuple("0123456789")
@@ -147,6 +150,31 @@ def test_what_is_nowhere_is_downloaded_into_the_cache(
     monkeypatch.setattr(idx, "cache_folder", lambda: tmp_path / "cache")
     monkeypatch.setattr(idx, "_download", download)
     assert loaded(None, hashes).source == str(tmp_path / "cache" / "MNIST" / "raw")
+
+
+def test_one_archive_of_all_files_is_downloaded_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fetched: list[tuple[str, str]] = []
+
+    def download_url(url: str, root: str, *, md5: str) -> None:
+        fetched.append((url, root))
+
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", download_url)
+    assert real_download("EMNIST")
+    assert fetched == [(datasets.EMNIST.url, str(tmp_path / "no cache" / "EMNIST" / "raw"))]
+
+
+def test_a_download_that_fails_is_no_error_and_prints_nothing(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    def offline() -> None:
+        print("0 %")
+        raise URLError("no way there")
+
+    assert not idx.quietly(offline)
+    assert idx.quietly(lambda: print("100 %"))
+    assert capfd.readouterr() == ("", "")
 
 
 def test_a_named_folder_without_the_files_is_not_replaced_by_a_download(

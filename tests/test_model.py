@@ -1,4 +1,7 @@
+import importlib.util
 import json
+import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -82,6 +85,34 @@ def test_the_layers_of_a_small_network_are_those_on_paper() -> None:
     assert [layer.multiplications for layer in found] == [9 * 256, 0, 36 * 288, 0, 0, 360]
 
 
+class Branching(nn.Module):
+    """Two convolutions, and a way past them."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(1, 2, 3, padding=1), nn.Conv2d(2, 2, 3, padding=1)
+        self.past, self.last = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 1, 3)
+
+    def forward(self, images):
+        around = self.past(images)
+        return self.last(around + self.second(self.first(images))).flatten(1)
+
+
+def test_a_way_past_some_layers_sees_as_little_as_it_does() -> None:
+    network = nn.Sequential(Branching(), nn.Linear(14 * 14, 2))
+    found = model.layers(network, channels=1, size=16)
+    assert [layer.field for layer in found] == [1, 3, 5, 7, 0]
+
+
+def test_what_sees_all_pixels_sees_them_ever_after() -> None:
+    network = nn.Sequential(
+        nn.Conv2d(1, 2, 7), nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 1), nn.AdaptiveAvgPool2d(1)
+    )
+    assert [layer.field for layer in model.layers(network, channels=1, size=9)] == [7, 0, 0, 0]
+    pooled = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    assert [layer.field for layer in model.layers(pooled, channels=1, size=9)] == [0, 0]
+
+
 def test_looking_at_the_layers_leaves_no_hook_behind(net: nn.Module) -> None:
     net.train()
     model.layers(net, channels=1, size=toys.SIZE)
@@ -130,3 +161,71 @@ def test_what_is_told_about_a_network_comes_back_as_json_has_it(net: nn.Module) 
 
 def test_equal_networks_make_equal_files() -> None:
     assert model.save(toys.net(), {"a": 1, "b": 2}) == model.save(toys.net(), {"b": 2, "a": 1})
+
+
+def of_timm(monkeypatch: pytest.MonkeyPatch, *, fixed: bool = False) -> list[dict[str, object]]:
+    """A library of one network in timm's place; what it was asked for."""
+    asked: list[dict[str, object]] = []
+
+    def create(name: str, **options: object) -> nn.Module:
+        asked.append(options)
+        return nn.Sequential(nn.Flatten(), nn.Linear(64, int(options["num_classes"])))
+
+    library = SimpleNamespace(
+        is_model=lambda name: name == "resnet10t",
+        list_models=lambda: ["resnet10t", "vit_tiny"],
+        get_pretrained_cfg=lambda name: SimpleNamespace(fixed_input_size=fixed),
+        create_model=create,
+    )
+    monkeypatch.setitem(sys.modules, "timm", library)
+    return asked
+
+
+def test_a_network_of_timms_is_built_fresh_for_the_images(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = of_timm(monkeypatch)
+    network = model.build("timm:resnet10t", channels=1, size=8, classes=3, seed=0)
+    assert isinstance(network[0], Standardise)
+    assert asked == [{"pretrained": False, "in_chans": 1, "num_classes": 3}]
+    asked = of_timm(monkeypatch, fixed=True)
+    model.build("timm:resnet10t", channels=1, size=8, classes=3, seed=0)
+    assert asked[0]["img_size"] == 8
+
+
+@pytest.mark.parametrize("name", ["resnet10", "hf-hub:some/one", "local-dir:/tmp"])
+def test_a_network_that_timm_has_not_is_refused_before_anything_is_looked_up(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    asked = of_timm(monkeypatch)
+    with pytest.raises(UnknownName, match="resnet10t") as raised:
+        model.build(f"timm:{name}", channels=1, size=8, classes=3, seed=0)
+    assert "\n" not in str(raised.value)
+    assert not asked
+
+
+def test_without_timm_one_line_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "timm", None)
+    with pytest.raises(UnknownName, match="not installed; pip install timm") as raised:
+        model.build("timm:resnet10t", channels=1, size=8, classes=3, seed=0)
+    assert "\n" not in str(raised.value)
+
+
+def test_the_version_of_timm_is_part_of_what_a_name_stands_for(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(model, "version", lambda package: f"{package} 9.9")
+    assert model.fingerprint("timm:resnet10t") == "timm:resnet10t timm 9.9"
+    assert model.fingerprint("strided") == "strided"
+    assert len(model.fingerprint("toys:pyramid").split()[1]) == 64
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("timm"), reason="timm is not installed")
+@pytest.mark.parametrize("name", ["resnet10t", "vit_tiny_patch16_224"])
+def test_timms_own_networks_read_small_images(name: str) -> None:
+    shape = {"channels": 1, "size": 32, "classes": 7}
+    one, same = (model.build(f"timm:{name}", **shape, seed=3) for _ in range(2))
+    pairs = zip(one.parameters(), same.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+    again = model.restored(model.save(one, {}), f"timm:{name}", **shape)
+    images = torch.rand(2, 1, 32, 32)
+    assert torch.equal(again(images), one.eval()(images))
+    assert model.layers(one, channels=1, size=32)[-1].output == (7,)

@@ -5,16 +5,22 @@ Every file in `datasets/` holds a function of its own name:
     def name(*, folder: Path | None) -> Dataset
 
 `folder` is where the user says the files are; None looks in `UNFOOLED_DATA`, then in the cache,
-then tries to download.
+then tries to download. Images may lie in a file that is larger than memory; see `mapped`.
 """
 
 import hashlib
+import os
+import tempfile
+import warnings
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import UInt8
+from numpy.typing import NDArray
 from torch import Tensor
 
 from unfooled import catalog
@@ -28,7 +34,7 @@ class Split:
     """Images as bytes and their classes.
 
     Attributes:
-        images: uint8 `[n, c, h, w]`, h = w.
+        images: uint8 `[n, c, h, w]`, h = w; only to be read.
         labels: int64 `[n]`.
     """
 
@@ -77,6 +83,10 @@ class Dataset:
     source: str
     sha256: str
 
+    def split(self, name: str) -> Split:
+        """The split of that name."""
+        return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
     @property
     def channels(self) -> int:
         """1 for grey images."""
@@ -88,17 +98,19 @@ class Dataset:
         return self.train.images.shape[2]
 
 
-def find(name: str, *, folder: Path | None = None) -> Dataset:
+def find(name: str, *, folder: Path | None = None, **options: Any) -> Dataset:
     """The data set of that name.
 
     Raises:
         UnknownName: there is none.
+        InvalidOption: it has no such option, or the value is of another kind.
         DataMissing: its files are nowhere to be had.
         InvalidData: its files are damaged.
     """
     make = catalog.function("datasets", name)
+    catalog.check_options(name, make, options, ("folder",))
     try:
-        dataset = make(folder=folder)
+        dataset = make(folder=folder, **options)
     except UnfooledError:
         raise
     except Exception as error:
@@ -152,3 +164,46 @@ def assemble(
 def split_of(images: UInt8[Tensor, "n h w"], labels: UInt8[Tensor, " n"]) -> Split:
     """Grey images and byte labels as a `Split`."""
     return Split(images[:, None].contiguous(), labels.to(torch.int64))
+
+
+def write(path: Path, shape: tuple[int, ...], images: Iterable[NDArray[np.uint8]]) -> None:
+    """The images of a split, one after the other, in a file that `mapped` reads.
+
+    Written beside its place and then moved there, so that it is whole or not there at all.
+
+    Args:
+        path: ends in ".npy".
+        shape: `[n, c, h, w]` of all images.
+        images: n of them, `[c, h, w]`.
+    """
+    handle, name = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        # Not through a map: on a full disk that ends the process, and this raises an error.
+        with os.fdopen(handle, "wb") as file:
+            about = {"descr": "|u1", "fortran_order": False, "shape": shape}
+            np.lib.format.write_array_header_2_0(file, about)
+            for image in images:
+                file.write(image.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).replace(path)
+    finally:
+        Path(name).unlink(missing_ok=True)
+
+
+def mapped(path: Path, n: int) -> ByteImages | None:
+    """The n images of a file, of which memory holds only those that are being looked at.
+
+    None if there is no such file, or it holds something else.
+    """
+    try:
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+    except (OSError, ValueError, EOFError):
+        return None
+    if array.ndim != 4 or len(array) != n or array.dtype != np.uint8:
+        return None
+    with warnings.catch_warnings():
+        # Torch warns that nobody may write into it. Nobody does; and a map that can be written to
+        # counts as memory that is taken, so that one larger than memory would be refused.
+        warnings.simplefilter("ignore")
+        return torch.from_numpy(array)

@@ -1,5 +1,7 @@
 """Files in the IDX format of MNIST and its relatives: found, read, and checked against their hash.
 
+Where the files of any data set are looked for is said here too: `roots` and `cache_folder`.
+
 The format: two zero bytes, the type (8: bytes), the number of dimensions, each dimension as a
 big-endian 32-bit number, then the bytes. Source: LeCun, Cortes and Burges, "The MNIST database".
 """
@@ -11,16 +13,20 @@ import io
 import math
 import os
 import struct
+import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from unfooled.dataset import Dataset, assemble, split_of
+from unfooled.dataset import Dataset, Split, assemble, split_of
 from unfooled.errors import DataMissing, InvalidData
+from unfooled.shapes import ByteImages
+
+Place = Path | zipfile.Path  # a folder, or one within a zip file
 
 FILES = (
     "train-images-idx3-ubyte.gz",
@@ -29,16 +35,17 @@ FILES = (
     "t10k-labels-idx1-ubyte.gz",
 )
 _MOST = 2**31  # bytes; no file of this family comes near, and a damaged head must not fill memory
+_KINDS = {64: "SHA-256", 32: "MD5"}  # of hashes, by the number of their digits
 
 
-def read(path: Path, dimensions: int) -> UInt8[Tensor, "..."]:
+def read(path: Place, dimensions: int) -> UInt8[Tensor, "..."]:
     """The bytes of a gzipped IDX file with that many dimensions.
 
     Raises:
         InvalidData: it is truncated, damaged, or another kind of file.
     """
     try:
-        with gzip.open(path) as file:
+        with path.open("rb") as packed, gzip.open(packed) as file:
             head = file.read(4 + 4 * dimensions)
             if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
                 raise InvalidData(
@@ -50,7 +57,7 @@ def read(path: Path, dimensions: int) -> UInt8[Tensor, "..."]:
             if not 0 < expected <= _MOST:
                 raise InvalidData(f"{path} says that it holds {' x '.join(map(str, shape))} bytes")
             content = file.read(expected + 1)
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidData(f"{path} is damaged or truncated: {error}") from error
     except OSError as error:
         raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from error
@@ -67,33 +74,51 @@ def load(
     hashes: Mapping[str, str],
     loader: str,
     folder: Path | None,
+    *,
+    archive: str = "",
+    upright: Callable[[ByteImages], ByteImages] = lambda images: images,
 ) -> Dataset:
     """The data set behind four published IDX files; the last 5,000 training images are held out.
 
     Args:
         name, title, classes: see `Dataset`.
-        hashes: SHA-256 of each of `FILES`.
+        hashes: SHA-256 or MD5 of each file: images and labels to train on, then those of the test.
         loader: the class in `torchvision.datasets` that can download them.
         folder: where to look; None looks in UNFOOLED_DATA, the cache, then downloads.
+        archive: a zip file in which they may lie instead, in a folder of its name.
+        upright: turns images that are stored lying.
 
     Raises:
         DataMissing: the files are nowhere to be had.
         InvalidData: a file is damaged, or is not the published one.
     """
-    home = _home(title, hashes, loader, folder)
+    home = _home(title, hashes, loader, folder, archive)
     arrays = []
-    for file in FILES:
+    for file, published in hashes.items():
         array = read(home / file, 3 if "images" in file else 1)
-        found = hashlib.sha256((home / file).read_bytes()).hexdigest()
-        if found != hashes[file]:
+        kind = _KINDS[len(published)]
+        found = digest(home / file, kind.replace("-", ""))
+        if found != published:
             raise InvalidData(
-                f"{home / file} is not the published {title} file: its SHA-256 is {found}, "
-                f"the published one's {hashes[file]}"
+                f"{home / file} is not the published {title} file: its {kind} is {found}, "
+                f"the published one's {published}"
             )
         arrays.append(array)
-    train, test = split_of(arrays[0], arrays[1]), split_of(arrays[2], arrays[3])
+    train, test = (
+        Split(upright(split.images).contiguous(), split.labels)
+        for split in (split_of(arrays[0], arrays[1]), split_of(arrays[2], arrays[3]))
+    )
     held = min(5000, len(train) // 5)
     return assemble(name, title, classes, str(home), train, held, test)
+
+
+def digest(path: Place, kind: str = "sha256") -> str:
+    """The hash of a file, in hexadecimal digits."""
+    with path.open("rb") as file:
+        found = hashlib.new(kind, usedforsecurity=False)
+        while part := file.read(2**20):
+            found.update(part)
+    return found.hexdigest()
 
 
 def cache_folder() -> Path:
@@ -101,32 +126,76 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "unfooled"
 
 
-def _home(title: str, hashes: Mapping[str, str], loader: str, folder: Path | None) -> Path:
-    """The folder with the four files; torchvision keeps them in `<its root>/<class>/raw`."""
+def roots(folder: Path | None) -> list[Path]:
+    """Where the files of a data set are looked for, in this order.
+
+    Only in `folder` if the user named one; else in the folder that UNFOOLED_DATA names, then in the
+    cache.
+    """
+    if folder:
+        return [folder]
     named = os.environ.get("UNFOOLED_DATA")
-    looked = [folder] if folder else [Path(named)] if named else []
-    for root in [*looked, *([] if folder else [cache_folder()])]:
-        for home in (root / loader / "raw", root / "raw", root):
-            if all((home / file).is_file() for file in FILES):
-                return home
-    if folder is None and _download(loader):
-        return cache_folder() / loader / "raw"
-    places = ", ".join(str(place) for place in [*looked, *([] if folder else [cache_folder()])])
-    wanted = ", ".join(f"{file} (SHA-256 {hashes[file]})" for file in FILES)
-    tried = "" if folder else ", and it could not be downloaded"
-    raise DataMissing(
-        f"{title} is not in {places}{tried}. Name the folder that holds its files by --data or "
-        f"UNFOOLED_DATA: {wanted}. Or do without it: --dataset digits"
-    )
+    return [*([Path(named)] if named else []), cache_folder()]
 
 
-def _download(loader: str) -> bool:
-    """Whether torchvision could fetch the files into the cache; its progress bars are not ours."""
-    from torchvision import datasets
-
+def quietly(fetch: Callable[[], object]) -> bool:
+    """Whether a download by torchvision came to its end; its progress bars are not ours."""
     with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
         try:
-            getattr(datasets, loader)(root=str(cache_folder()), download=True)
+            fetch()
         except (OSError, RuntimeError):
             return False
     return True
+
+
+def _home(
+    title: str, hashes: Mapping[str, str], loader: str, folder: Path | None, archive: str
+) -> Place:
+    """The folder with the four files."""
+    places = roots(folder)
+    home = _first(places, hashes, loader, archive)
+    if home is None and folder is None and _download(loader):
+        home = _first([cache_folder()], hashes, loader, archive)
+    if home is not None:
+        return home
+    wanted = ", ".join(f"{file} ({_KINDS[len(one)]} {one})" for file, one in hashes.items())
+    either = f", or {archive}, which holds them" if archive else ""
+    tried = "" if folder else ", and it could not be downloaded"
+    raise DataMissing(
+        f"{title} is not in {', '.join(map(str, places))}{tried}. Name the folder that holds its "
+        f"files by --data or UNFOOLED_DATA: {wanted}{either}. Or do without it: --dataset digits"
+    )
+
+
+def _first(places: list[Path], files: Iterable[str], loader: str, archive: str) -> Place | None:
+    """The first folder that holds all files."""
+    homes = (home for root in places for home in _homes(root, loader, archive))
+    return next((home for home in homes if all((home / file).is_file() for file in files)), None)
+
+
+def _homes(root: Path, loader: str, archive: str) -> Iterator[Place]:
+    """Folders below a root; torchvision keeps the files in `<its root>/<class>/raw`."""
+    for home in (root / loader / "raw", root / "raw", root):
+        yield home
+        packed = home / archive
+        if not archive:
+            continue
+        yield packed.with_suffix("")
+        if packed.is_file():
+            try:
+                yield zipfile.Path(packed, f"{packed.stem}/")
+            except (OSError, zipfile.BadZipFile) as error:
+                raise InvalidData(f"{packed} is damaged or truncated: {error}") from error
+
+
+def _download(loader: str) -> bool:
+    """Whether torchvision could fetch the files into the cache."""
+    from torchvision import datasets
+    from torchvision.datasets.utils import download_url
+
+    source = getattr(datasets, loader)
+    if not hasattr(source, "url"):
+        return quietly(lambda: source(root=str(cache_folder()), download=True))
+    # One archive: it is read as it is, so the class, which would unpack all of it, is not asked.
+    home = str(cache_folder() / loader / "raw")
+    return quietly(lambda: download_url(source.url, home, md5=source.md5))

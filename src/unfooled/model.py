@@ -3,11 +3,15 @@
 Every file in `models/` holds a function of its own name that builds one:
 
     def name(*, channels: int, size: int, classes: int) -> nn.Module
+
+`timm:NAME` is a network of the library timm, with fresh weights.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
+from importlib.metadata import version
 from typing import Any
 
 import torch
@@ -17,20 +21,23 @@ from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
 from unfooled import catalog
-from unfooled.errors import InvalidData, InvalidModel, UnfooledError
+from unfooled.errors import InvalidData, InvalidModel, UnfooledError, UnknownName
 from unfooled.gradients import forward, frozen
+from unfooled.layers import Standardise
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
+
+_TIMM = "timm:"
 
 
 def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn.Module:
     """A fresh network of that name; equal seeds give equal weights.
 
     Raises:
-        UnknownName: there is no such model.
+        UnknownName: there is no such model, or it is one of timm's, which is not installed.
         InvalidModel: it cannot be built for these images, or does not return logits for them.
     """
-    make = catalog.function("models", name)
+    make = _maker(name)
     with Draws(seed, "initial weights").torch_state():
         try:
             model: nn.Module = make(channels=channels, size=size, classes=classes)
@@ -48,6 +55,37 @@ def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn
     if logits.shape[1] != classes:
         raise InvalidModel(f"{name} returns {logits.shape[1]} logits for {classes} classes")
     return model
+
+
+def fingerprint(name: str) -> str:
+    """What decides which network a name stands for: as `catalog.fingerprint`, or timm's version."""
+    return f"{name} {version('timm')}" if name.startswith(_TIMM) else catalog.fingerprint(name)
+
+
+def _maker(name: str) -> Callable[..., nn.Module]:
+    if name.startswith(_TIMM):
+        return partial(_of_timm, name.removeprefix(_TIMM))
+    return catalog.function("models", name)
+
+
+def _of_timm(name: str, *, channels: int, size: int, classes: int) -> nn.Module:
+    """A network of timm's; nothing is downloaded."""
+    try:
+        import timm
+    except ImportError as error:
+        raise UnknownName(
+            f"{_TIMM}{name} is a network of the library timm, which is not installed; "
+            "pip install timm brings it"
+        ) from error
+    # Asked first: some other names, such as those of a hub, would be looked up on the network.
+    if not timm.is_model(name):
+        raise UnknownName(f"{catalog.unknown(name, timm.list_models())} (in timm)")
+    usual = timm.get_pretrained_cfg(name)
+    fixed = {"img_size": size} if usual is not None and usual.fixed_input_size else {}
+    network = timm.create_model(
+        name, pretrained=False, in_chans=channels, num_classes=classes, **fixed
+    )
+    return nn.Sequential(Standardise(), network)
 
 
 def save(model: nn.Module, about: Mapping[str, object]) -> bytes:
@@ -122,12 +160,18 @@ class Layer:
 
 
 def layers(model: nn.Module, *, channels: int, size: int) -> list[Layer]:
-    """The layers of a feed-forward model in the order in which an image passes them."""
-    found: list[Layer] = []
-    reach, jump = 1, 1  # the receptive field so far, and the pixels between two neighbours
+    """The layers of a feed-forward model in the order in which an image passes them.
 
-    def note(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-        nonlocal reach, jump
+    Where it branches, what comes out of an operation between layers, such as a sum, sees as much as
+    any layer before it.
+    """
+    found: list[Layer] = []
+    # By the tensor's id: the receptive field, and the pixels between two neighbours. The tensors
+    # are kept, so that no id is given to another.
+    fields, kept = {0: (1, 1)}, list[Tensor]()
+
+    def note(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
+        reach, jump = fields.get(id(given[0]), max(fields.values()))
         kernel, products = "", 0
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
             side, stride = _first(module.kernel_size), _first(module.stride)
@@ -136,10 +180,13 @@ def layers(model: nn.Module, *, channels: int, size: int) -> list[Layer]:
         if isinstance(module, nn.Conv2d):
             products = output[0].numel() * module.weight[0].numel()
         if isinstance(module, nn.Linear):
-            products, reach = module.weight.numel(), 0
+            products = module.weight.numel()
+        if isinstance(module, nn.Linear | nn.AdaptiveAvgPool2d):
+            reach = size
+        fields[id(output)] = reach, jump
+        kept.append(output)
         own = sum(p.numel() for p in module.parameters(recurse=False))
-        seen = 0 if not reach or reach >= size else reach
-        reach = 0 if not seen else reach
+        seen = 0 if reach >= size else reach
         shape = tuple(output.shape[1:])
         found.append(Layer(type(module).__name__, shape, kernel, seen, own, products))
 

@@ -1,36 +1,21 @@
 """Every member of `datasets/` meets these tests by itself.
 
-`digits` is always there and `mnist` where UNFOOLED_DATA names its files; the relatives of MNIST are
-read from made-up files in their format.
+`digits` is always there and `mnist` where UNFOOLED_DATA names its files; the others are read from
+made-up files in their format.
 """
 
-import gzip
-import hashlib
 import os
-import struct
 from pathlib import Path
 
+import made_up
 import pytest
 import torch
+import toys
 
-from unfooled import catalog, dataset, idx
+from unfooled import catalog, dataset, idx, report, run
 from unfooled.dataset import Dataset
 
-MADE_UP = ("fashion_mnist", "kmnist")
-
-
-def made_up(name: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of 100 + 30 images, and their hashes in place of the published ones."""
-    hashes = catalog.module("datasets", name).HASHES
-    for file in idx.FILES:
-        n = 100 if file.startswith("train") else 30
-        shape = (n, 28, 28) if "images" in file else (n,)
-        count = n * 784 if "images" in file else n
-        values = bytes(i % (256 if "images" in file else 10) for i in range(count))
-        head = bytes((0, 0, 8, len(shape))) + struct.pack(f">{len(shape)}I", *shape)
-        (home / file).write_bytes(gzip.compress(head + values))
-        digest = hashlib.sha256((home / file).read_bytes()).hexdigest()
-        monkeypatch.setitem(hashes, file, digest)
+MADE_UP = ("cifar10", "emnist", "fashion_mnist", "image_folder", "kmnist")
 
 
 @pytest.fixture(params=catalog.names("datasets"))
@@ -39,8 +24,7 @@ def found(
 ) -> Dataset:
     name, folder = str(request.param), None
     if name in MADE_UP:
-        made_up(name, tmp_path, monkeypatch)
-        folder = tmp_path
+        folder = made_up.folder_of(name, tmp_path / "files", monkeypatch)
     elif name != "digits":
         folder = Path(os.environ.get("UNFOOLED_DATA", "/nowhere"))
         if not all((folder / file).is_file() for file in idx.FILES):
@@ -76,6 +60,19 @@ def test_every_class_is_there_to_train_on_and_to_judge_by(found: Dataset) -> Non
 def test_reading_again_gives_the_same_hash(found: Dataset) -> None:
     folder = None if found.name == "digits" else Path(found.source)
     assert dataset.find(found.name, folder=folder).sha256 == found.sha256
+
+
+@pytest.mark.parametrize("name", MADE_UP)
+def test_a_study_runs_on_it_from_training_to_report(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = made_up.folder_of(name, tmp_path / "files", monkeypatch)
+    monkeypatch.setattr(run, "local", toys.serial)
+    study = toys.study(dataset=name, seeds=1)
+    assert run.run(study, tmp_path / "run", data_folder=folder, device="cpu", workers=1) == []
+    made = report.gather(tmp_path / "run")
+    assert made.environment["data"]["sha256"] == dataset.find(name, folder=folder).sha256
+    assert [recipe.name for recipe in made.results.recipes] == ["plain", "flips"]
 
 
 @pytest.mark.parametrize("name", ["fashion_mnist", "kmnist", "mnist"])
