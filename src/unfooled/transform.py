@@ -1,8 +1,9 @@
 """Transformations of training images, by torchvision's names and parameters.
 
-One independent draw for each image. torchvision validates the parameters; where kornia has the
-equivalent a whole batch is transformed at once, otherwise torchvision transforms image by image.
-Draws belong to an image's id, not to its place in a batch.
+One independent draw for each image, which belongs to its id, not to its place in a batch.
+torchvision validates the parameters. Where there is a batched form (`warps`, `boxes`, `tones`,
+`policies`, `mixes`) a whole batch is transformed at once, otherwise torchvision does it image by
+image.
 """
 
 import inspect
@@ -13,12 +14,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfooled import catalog
+from unfooled import boxes, catalog, mixes, policies, tones, warps
+from unfooled.drawn import Form
 from unfooled.errors import InvalidTransform, UnknownName
+from unfooled.mixes import Mixed
 from unfooled.randomness import Draws
-from unfooled.shapes import Images, PerImage
+from unfooled.shapes import Images
 
 Apply = Callable[[Images, Draws], Images]
+# Mixed images, each one's partner as a place in the batch, and the share of the label it keeps.
+Mix = Callable[[Images, Draws], Mixed]
+
+_BATCHED: dict[str, Form] = {**warps.BATCHED, **boxes.BATCHED, **tones.BATCHED, **policies.BATCHED}
+# Parameters that the batched forms do not know, unless they ask for black as is usual.
+_ONLY_TORCHVISIONS = ("fill", "center", "expand", "pad_if_needed")
+_KNOWN_FROM_DATA = ("num_classes", "labels_getter")
+_MIRRORED = ("RandomHorizontalFlip", "RandomVerticalFlip")
 
 
 @dataclass(frozen=True)
@@ -29,11 +40,14 @@ class Transform:
         name: torchvision's, or the user's `file.py:function`.
         apply: float images in [0, 1] to the same shape and range, one draw for each image.
         how: "batched", "image by image", or why a batch function is called image by image.
+        mix: what mixes images and labels, of those that do; their `apply` changes nothing, so
+            images that are only looked at stay as they are.
     """
 
     name: str
     apply: Apply
     how: str
+    mix: Mix | None = None
 
 
 def find(name: str, options: Mapping[str, Any], *, channels: int, size: int) -> Transform:
@@ -63,7 +77,7 @@ def check(name: str, options: Mapping[str, Any]) -> None:
 
 
 def composed(transforms: Sequence[Transform]) -> Apply:
-    """All of them, one after the other, each with draws of its own."""
+    """All of them, one after the other, each with draws of its own; what mixes changes nothing."""
 
     def apply(images: Images, draws: Draws) -> Images:
         for place, transform in enumerate(transforms):
@@ -71,6 +85,38 @@ def composed(transforms: Sequence[Transform]) -> Apply:
         return images
 
     return apply
+
+
+def mixing(transforms: Sequence[Transform]) -> Mix | None:
+    """What mixes the images and labels of a batch after `composed`; None where nothing does.
+
+    Raises:
+        InvalidTransform: more than one mixes, or one that is not the last.
+    """
+    mixers = [(at, one.name, one.mix) for at, one in enumerate(transforms) if one.mix is not None]
+    if not mixers:
+        return None
+    if len(mixers) > 1:
+        both = " and ".join(name for _, name, _ in mixers)
+        raise InvalidTransform(f"{both} mix images and labels; a recipe can have one such at most")
+    place, name, mix = mixers[0]
+    if place != len(transforms) - 1:
+        raise InvalidTransform(
+            f"{name} mixes images and labels, so it must be the last transformation; "
+            f"{transforms[-1].name} stands after it"
+        )
+    return lambda images, draws: mix(images, draws.step(place))
+
+
+def doubt(name: str, classes: Sequence[str]) -> str:
+    """Why a transformation may spoil these classes, in one sentence; empty if nothing is known."""
+    digits = [one for one in classes if len(one) == 1 and one.isdecimal()]
+    if name not in _MIRRORED or not digits:
+        return ""
+    return (
+        f"{name} mirrors digits, and a mirrored digit is another sign (a 2 is no longer a 2): the "
+        "network is trained on images that do not show what their labels say."
+    )
 
 
 def names() -> list[str]:
@@ -86,7 +132,7 @@ def names() -> list[str]:
 
 def how(name: str) -> str:
     """How a transformation of torchvision's is applied: "batched" or "image by image"."""
-    return "batched" if name in _BATCHED else "image by image"
+    return "batched" if name in _BATCHED or name in mixes.MIXES else "image by image"
 
 
 def _torchvisions(name: str, options: Mapping[str, Any]) -> Transform:
@@ -101,11 +147,38 @@ def _torchvisions(name: str, options: Mapping[str, Any]) -> Transform:
         made = getattr(v2, name)(**given)
     except (TypeError, ValueError) as error:
         raise InvalidTransform(f"{name} with {dict(options)}: {error}") from error
+    if name in mixes.MIXES:
+        return _mixer(name, made, given)
     batched = _BATCHED.get(name)
-    bicubic = getattr(made, "interpolation", None) == InterpolationMode.BICUBIC
-    if batched is not None and not bicubic and not _ONLY_TORCHVISION & given.keys():
+    if batched is not None and _covered(made, given):
         return Transform(name, lambda images, draws: batched(made, images, draws), "batched")
     return Transform(name, _one_by_one(made), "image by image")
+
+
+def _covered(made: Any, given: Mapping[str, Any]) -> bool:
+    """Whether the batched form knows all parameters."""
+    from torchvision.transforms import InterpolationMode
+
+    usual = InterpolationMode.NEAREST, InterpolationMode.BILINEAR
+    return (
+        InterpolationMode(getattr(made, "interpolation", usual[0])) in usual
+        and not any(given.get(name) not in (None, 0) for name in _ONLY_TORCHVISIONS)
+        and getattr(made, "padding_mode", "") != "symmetric"
+        and getattr(made, "value", 0) is not None  # RandomErasing's noise
+    )
+
+
+def _mixer(name: str, made: Any, given: Mapping[str, Any]) -> Transform:
+    for known in _KNOWN_FROM_DATA:
+        if known in given:
+            raise InvalidTransform(f"{name}: {known} is known from the data; leave it out")
+    member = mixes.MIXES[name]
+    return Transform(
+        name,
+        lambda images, draws: images,  # noqa: ARG005
+        "batched",
+        lambda images, draws: member(made, images, draws),
+    )
 
 
 def _users(name: str, options: Mapping[str, Any], channels: int, size: int) -> Transform:
@@ -143,25 +216,33 @@ def _one_by_one(function: Callable[[Tensor], Tensor]) -> Apply:
 
 def _try_out(transform: Transform, channels: int, size: int) -> None:
     images = _made_up(channels, size)
-    try:
-        result = transform.apply(images, Draws(0, "try out"))
-    except Exception as error:
-        raise InvalidTransform(
-            f"{transform.name} cannot transform float images {list(images.shape)}: {error}"
-        ) from error
+    # Many tries: what happens to one image in two may not happen to any of four.
+    for seed in range(8):
+        draws = Draws(seed, "try out")
+        try:
+            result = transform.apply(images, draws)
+            if transform.mix is not None:
+                result = transform.mix(images, draws)[0]
+        except Exception as error:
+            raise InvalidTransform(
+                f"{transform.name} cannot transform float images {list(images.shape)}: {error}"
+            ) from error
+        _judge(transform.name, images, result)
+
+
+def _judge(name: str, images: Images, result: Any) -> None:
     if not isinstance(result, Tensor) or result.shape != images.shape:
         came = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
         raise InvalidTransform(
-            f"{transform.name} turns images of the shape {list(images.shape)} into {came}; "
+            f"{name} turns images of the shape {list(images.shape)} into {came}; "
             "the shape must stay"
         )
     if not bool(result.isfinite().all()):
-        raise InvalidTransform(f"{transform.name} returns NaN or infinite pixels")
+        raise InvalidTransform(f"{name} returns NaN or infinite pixels")
     low, high = float(result.min()), float(result.max())
     if low < -1e-4 or high > 1 + 1e-4:
         raise InvalidTransform(
-            f"{transform.name} returns pixels from {low:.3g} to {high:.3g}; "
-            "they must stay in [0, 1]"
+            f"{name} returns pixels from {low:.3g} to {high:.3g}; they must stay in [0, 1]"
         )
 
 
@@ -171,86 +252,3 @@ def _made_up(channels: int, size: int) -> Images:
 
 def _ids(images: Images, draws: Draws) -> Tensor:
     return torch.arange(len(images)) if draws.ids is None else draws.ids
-
-
-def _between(bounds: Sequence[float], name: str, images: Images, draws: Draws) -> PerImage:
-    """One uniform number for each image."""
-    low, high = bounds
-    return low + (high - low) * draws.step(name).uniform(images[:, 0, 0, 0])
-
-
-def _warped(
-    made: Any, images: Images, angle: PerImage, shift: Tensor, scale: PerImage, shear: Tensor
-) -> Images:
-    """Images rotated clockwise by `angle` degrees, then sheared, scaled and shifted, by kornia."""
-    from kornia.geometry.transform import get_affine_matrix2d, warp_affine
-    from torchvision.transforms import InterpolationMode
-
-    size = images.shape[-1]
-    middle = images.new_full((len(images), 2), (size - 1) / 2)
-    matrix = get_affine_matrix2d(
-        shift, middle, scale[:, None].expand(-1, 2), angle, *shear.deg2rad().unbind(1)
-    )
-    bilinear = made.interpolation == InterpolationMode.BILINEAR
-    return warp_affine(
-        images,
-        matrix[:, :2],
-        (size, size),
-        mode="bilinear" if bilinear else "nearest",
-        padding_mode="zeros",
-        align_corners=True,
-    )
-
-
-def _rotation(made: Any, images: Images, draws: Draws) -> Images:
-    angle = _between(made.degrees, "angle", images, draws)
-    still = images.new_zeros(len(images), 2)
-    # torchvision rotates counter-clockwise here, but clockwise in RandomAffine.
-    return _warped(made, images, -angle, still, torch.ones_like(angle), still)
-
-
-def _affine(made: Any, images: Images, draws: Draws) -> Images:
-    size = images.shape[-1]
-    angle = _between(made.degrees, "angle", images, draws)
-    across, down = (share * size for share in made.translate or (0, 0))
-    shift = torch.stack(
-        [
-            # torchvision shifts by whole pixels
-            _between((-across, across), "across", images, draws).round(),
-            _between((-down, down), "down", images, draws).round(),
-        ],
-        dim=1,
-    )
-    scale = _between(made.scale or (1, 1), "scale", images, draws)
-    x_low, x_high, y_low, y_high = (*(made.shear or (0, 0)), 0, 0)[:4]
-    shear = torch.stack(
-        [
-            _between((x_low, x_high), "shear x", images, draws),
-            _between((y_low, y_high), "shear y", images, draws),
-        ],
-        dim=1,
-    )
-    return _warped(made, images, angle, shift, scale, shear)
-
-
-def _noise(made: Any, images: Images, draws: Draws) -> Images:
-    noisy = images + draws.normal(images).mul_(made.sigma).add_(made.mean)
-    return noisy.clamp_(0, 1) if made.clip else noisy
-
-
-def _flip(axis: int) -> Callable[[Any, Images, Draws], Images]:
-    def apply(made: Any, images: Images, draws: Draws) -> Images:
-        turned = _between((0, 1), "flip", images, draws) < made.p
-        return torch.where(turned[:, None, None, None], images.flip(axis), images)
-
-    return apply
-
-
-_ONLY_TORCHVISION = {"fill", "center", "expand"}  # parameters that the batched forms do not know
-_BATCHED: dict[str, Callable[[Any, Images, Draws], Images]] = {
-    "RandomRotation": _rotation,
-    "RandomAffine": _affine,
-    "GaussianNoise": _noise,
-    "RandomHorizontalFlip": _flip(3),
-    "RandomVerticalFlip": _flip(2),
-}
