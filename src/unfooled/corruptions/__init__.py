@@ -1,0 +1,1 @@
+"""Common corruptions, one a file; `corruption.py` says what a corruption is."""
