@@ -1,4 +1,5 @@
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -6,12 +7,12 @@ import pytest
 import torch
 import toys
 
-from unfooled import training
+from unfooled import model, training
 from unfooled.dataset import Dataset
 from unfooled.errors import JobFailed, UnknownName
 from unfooled.gradients import predict
 from unfooled.recipe import Plan, Recipe
-from unfooled.training import Epoch, Trained, collapsed
+from unfooled.training import Look, Trained, collapsed
 
 PLAN = Plan(epochs=3, batch_size=40, learning_rate=0.01)
 PLAIN = Recipe("plain", "Plain", plan=PLAN)
@@ -143,55 +144,133 @@ def test_adversarial_training_is_watched_and_stands_better(striped: Dataset) -> 
     assert all(epoch.single_step is None for epoch in train(striped).history)
 
 
-def epochs(*pairs: tuple[float, float]) -> tuple[Epoch, ...]:
-    return tuple(Epoch(0.1, 0.9, 0.9, single, several) for single, several in pairs)
-
-
 @pytest.mark.parametrize(
-    ("history", "found"),
+    ("look", "found"),
     [
-        (epochs((0.5, 0.4), (0.9, 0.1)), True),
-        (epochs((0.5, 0.4), (0.6, 0.3)), False),  # an ordinary gap
-        (epochs((0.5, 0.4), (0.1, 0.1)), False),  # both fell: it simply got worse
-        (epochs((0.5, 0.4), (0.9, 0.1), (0.6, 0.5)), False),  # it recovered
-        (epochs((0.0, 0.0)), False),
-        ((Epoch(0.1, 0.9, 0.9),), False),
+        (Look(0.9, 0.1), True),
+        (Look(0.6, 0.4), False),  # an ordinary gap
+        (Look(0.4, 0.1), False),  # it has learned little yet
+        (Look(0.1, 0.1), False),
+        (Look(0.0, 0.0), False),
     ],
 )
-def test_catastrophic_overfitting_is_losing_several_steps_but_not_one(
-    history: tuple[Epoch, ...], found: bool
+def test_catastrophic_overfitting_is_standing_against_one_step_but_not_several(
+    look: Look, *, found: bool
 ) -> None:
-    assert collapsed(history) is found
+    assert collapsed(look) is found
 
 
-def test_after_catastrophic_overfitting_the_most_robust_weights_are_kept(
+def looked(
+    striped: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    looks: Sequence[Look],
+    steps: int = 1,
+) -> tuple[Trained, list[torch.Tensor], list[int]]:
+    """A training that finds these looks, its weights at each, and the steps it took after each."""
+    values, after, taken = iter(looks), list[torch.Tensor](), list[int]()
+
+    def look(loop: Any, progress: float) -> Look:
+        after.append(torch.cat([p.detach().flatten() for p in loop.network.parameters()]))
+        taken.append(loop.loss.all_options["steps"])
+        return next(values)
+
+    monkeypatch.setattr(training._Loop, "_look", look)
+    recipe = replace(
+        PLAIN,
+        plan=replace(PLAN, epochs=2),
+        defence=("adversarial", {"eps": 0.1, "steps": steps, "step_size": 1.0}),
+    )
+    return train(striped, recipe), after, taken
+
+
+WELL, ILL = Look(0.6, 0.5), Look(0.9, 0.1)
+
+
+def test_after_catastrophic_overfitting_it_goes_on_from_the_look_before_with_twice_the_steps(
     striped: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adversarial = replace(PLAIN, defence=("adversarial", {"eps": 0.1}))
-    healthy = [(0.5, 0.4), (0.6, 0.5), (0.6, 0.45)]
-    ill = [(0.5, 0.4), (0.6, 0.5), (0.9, 0.1)]
-    kept = []
-    for measured in (healthy, ill):
-        values = iter([value for pair in measured for value in pair])
-        after: list[torch.Tensor] = []
-
-        def stands(loop, name, _values=values, _after=after, **options):
-            if name == "fgsm":
-                _after.append(torch.cat([p.detach().flatten() for p in loop.network.parameters()]))
-            return next(_values)
-
-        monkeypatch.setattr(training._Loop, "_stands", stands)
-        trained = train(striped, adversarial)
-        kept.append((trained.overfitted, [torch.equal(weights(trained), w) for w in after]))
-    assert kept[0] == (None, [False, False, True])
-    assert kept[1] == (3, [False, True, False])
+    trained, after, taken = looked(striped, monkeypatch, [WELL] * 4 + [WELL, ILL] + [WELL] * 2)
+    assert trained.overfitted == 2
+    assert taken == [1] * 6 + [2] * 2
+    assert trained.history[-1].several_steps == WELL.several_steps
+    assert torch.equal(weights(trained), after[-1])
+    trained, after, _ = looked(striped, monkeypatch, [WELL] * 7 + [ILL])
+    assert torch.equal(weights(trained), after[6])
 
 
-def test_an_earlier_collapse_that_was_overcome_is_not_the_one_that_is_told(
+def test_it_starts_anew_where_no_look_was_well(
     striped: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    measured = [(0.5, 0.4), (0.9, 0.1), (0.6, 0.5), (0.9, 0.1), (0.9, 0.1)]
-    values = iter([value for pair in measured for value in pair])
-    monkeypatch.setattr(training._Loop, "_stands", lambda *_, **__: next(values))
-    recipe = replace(PLAIN, plan=replace(PLAN, epochs=5), defence=("adversarial", {"eps": 0.1}))
-    assert train(striped, recipe).overfitted == 4
+    trained, _, taken = looked(striped, monkeypatch, [ILL] * 2 + [WELL] * 6)
+    assert trained.overfitted == 1
+    assert taken[:4] == [1, 2, 4, 4]
+
+
+def test_steps_are_not_doubled_for_ever(striped: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, after, taken = looked(striped, monkeypatch, [ILL] * 8, steps=3)
+    assert max(taken) == 6
+    assert torch.equal(weights(trained), after[-1])  # nothing is put back when nothing would change
+    trained, _, taken = looked(striped, monkeypatch, [ILL] * 8, steps=10)
+    assert set(taken) == {10}
+    assert trained.overfitted is None
+
+
+def test_healthy_training_is_left_alone(striped: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained, after, taken = looked(striped, monkeypatch, [WELL] * 8)
+    assert trained.overfitted is None
+    assert torch.equal(weights(trained), after[-1])
+    assert set(taken) == {1}
+
+
+def test_the_average_of_the_weights_is_what_is_kept_and_measured(striped: Dataset) -> None:
+    plain = train(striped)
+    averaged = train(striped, replace(PLAIN, plan=replace(PLAN, averaging=0.9)))
+    still = train(striped, replace(PLAIN, plan=replace(PLAN, averaging=1 - 1e-7)))
+    first = model.build("toys:pyramid", channels=1, size=8, classes=3, seed=0)
+    start = torch.cat([p.detach().flatten() for p in first.parameters()])
+    assert not torch.equal(weights(averaged), weights(plain))
+    assert averaged.history[-1].validation > 0.95
+    # The average begins with the weights after the first step.
+    assert float((weights(still) - start).abs().max()) < 0.02
+    assert averaged.history[0].loss == plain.history[0].loss
+
+
+def test_weights_are_perturbed_uphill_by_their_share_and_put_back(striped: Dataset) -> None:
+    net = toys.net().eval()
+    images, labels = toys.pictures(12), torch.arange(12) % 3
+    before = [p.detach().clone() for p in net.parameters()]
+    loss = torch.nn.functional.cross_entropy(net(images), labels)
+    loss.backward()
+    moves = training._uphill(net, 0.01)
+    assert [weight.ndim for weight, _ in moves] == [2, 2]
+    for weight, move in moves:
+        assert float(move.norm()) == pytest.approx(0.01 * float(weight.detach().norm()), rel=1e-4)
+    training._moved(moves, 1)
+    assert torch.nn.functional.cross_entropy(net(images), labels) > loss
+    training._moved(moves, -1)
+    for weight, old in zip(net.parameters(), before, strict=True):
+        torch.testing.assert_close(weight.detach(), old)
+    perturbed = train(striped, replace(PLAIN, plan=replace(PLAN, weight_perturbation=0.01)))
+    assert not torch.equal(weights(perturbed), weights(train(striped)))
+    assert perturbed.history[-1].validation > 0.95
+
+
+def test_mixed_images_are_learned_with_both_their_labels(
+    striped: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mixed = replace(PLAIN, transforms=(("MixUp", {"alpha": 1.0}),))
+    trained = train(striped, mixed)
+    assert trained.history[-1].validation > 0.9
+    # What the loss of a mixed pair cannot fall below is the entropy of its shares.
+    assert trained.history[-1].loss > train(striped).history[-1].loss
+    seen: list[torch.Tensor] = []
+    found = training.defence.find("standard")
+
+    def noted(model, images, labels, **given):
+        seen.append(labels)
+        return found.function(model, images, labels, **given)
+
+    monkeypatch.setattr(training.defence, "find", lambda *_, **__: replace(found, function=noted))
+    train(striped, replace(mixed, plan=replace(PLAN, epochs=1)))
+    own, other = seen[:2]
+    assert torch.equal(other, own.roll(1))

@@ -7,17 +7,20 @@ Every file in `defences/` holds a function of its own name:
 `progress` is the share of the training that is done, 0 to 1, for what grows during training.
 Keyword-only parameters with a default are the options. A defence with an option `eps` trains
 against images within that eps (`norm`, Linf when it has no such option), and training watches it
-for catastrophic overfitting.
+for catastrophic overfitting. With `warm_up`, eps grows evenly from 0 during that share of the
+training; with `start`, the growth begins after that share.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from unfooled import catalog
+from unfooled.inner import grown
 from unfooled.shapes import PerImage
 from unfooled.threat import Threat
 
+_MANY_STEPS = 5  # with more, an attack inside a training is not what fails
 GIVEN = ("draws", "progress")  # keyword parameters of every defence that are no options
 
 
@@ -45,11 +48,27 @@ class Defence:
         """Extra passes of each batch through the network; 0 for a defence without that option."""
         return int(self.all_options.get("steps", 0))
 
+    def slower(self) -> "Defence":
+        """The same with twice the steps of half the size, for one that has few of them."""
+        now = self.all_options
+        if not {"steps", "step_size"} <= now.keys() or now["steps"] > _MANY_STEPS:
+            return self
+        changed = {"steps": 2 * now["steps"], "step_size": now["step_size"] / 2}
+        return replace(self, options={**self.options, **changed})
+
     @property
     def threat(self) -> Threat | None:
         """What it trains against; None for a defence without eps."""
+        return self.threat_at(1.0)
+
+    def threat_at(self, progress: float) -> Threat | None:
+        """What it trains against at a moment of the training: eps may grow during a warm-up."""
         options = self.all_options
-        return Threat(options.get("norm", "Linf"), options["eps"]) if "eps" in options else None
+        if "eps" not in options:
+            return None
+        begun = max(0.0, progress - options.get("start", 0.0))
+        now = grown(options["eps"], begun, options.get("warm_up", 0.0))
+        return Threat(options.get("norm", "Linf"), now)
 
 
 def find(name: str, **options: Any) -> Defence:

@@ -57,6 +57,12 @@ def dlr(logits: Logits, labels: Labels, targets: Labels | None = None) -> PerIma
     return (_chosen(logits, targets) - _chosen(logits, labels)) / (spread + 1e-12)
 
 
+def divergence(logits: Logits, wanted: Logits) -> PerImage:
+    """Kullback-Leibler divergence of what is read from what is wanted, given as log-softmax."""
+    apart = F.kl_div(logits.log_softmax(1), wanted, reduction="none", log_target=True)
+    return apart.sum(1)
+
+
 def fooled(logits: Logits, labels: Labels, targets: Labels | None = None) -> Mask:
     """Whether an image is misread; logits that are not finite read nothing: they count as misread.
 

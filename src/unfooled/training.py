@@ -1,28 +1,47 @@
 """One training loop for every recipe.
 
-All data lies in one tensor on the device. Recipes are paired by seed: seed s starts from the same
-weights and meets the images in the same order in every recipe.
+Images stay bytes, where the data set keeps them, until their batch comes. Recipes are paired by
+seed: seed s starts from the same weights and meets the images in the same order in every recipe.
 """
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from unfooled import attack, defence, model, transform
 from unfooled.dataset import Dataset, Split
+from unfooled.defence import Defence
 from unfooled.errors import JobFailed
 from unfooled.gradients import predict
 from unfooled.losses import fooled
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
-from unfooled.shapes import Images
-from unfooled.transform import Apply
+from unfooled.shapes import Images, Labels, PerImage
+from unfooled.transform import Apply, Mix
 
 _WATCHED = 500  # training images, at most, on which catastrophic overfitting is looked for
+_AT_ONCE = 1000  # validation images, so that memory does not grow with their number
+_CARRIED = 2**32  # bytes of images, at most, that are brought to the device once and for all
+_HALF = 0.5  # of those, which one step must leave standing
+_LOOKS = 4  # times an epoch that it is looked for
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a network stands within the eps that its defence has reached, on some training images.
+
+    Attributes:
+        single_step: share of the images that stands against one full step.
+        several_steps: share that stands against ten small ones.
+    """
+
+    single_step: float
+    several_steps: float
 
 
 @dataclass(frozen=True)
@@ -33,8 +52,7 @@ class Epoch:
         loss: mean over the epoch's training images.
         validation: share of the validation images that is read correctly.
         transformed: the same, with the recipe's transformations applied to them.
-        single_step: share of some training images that stands against one full step, and
-        several_steps: against ten small ones; both None for a recipe without eps.
+        single_step, several_steps: see `Look`; both None for a recipe without eps.
     """
 
     loss: float
@@ -51,9 +69,10 @@ class Trained:
     Attributes:
         model: on the CPU, in eval mode.
         history: one entry an epoch.
-        overfitted: the epoch, counted from 1, after which the network had lost its robustness to
-            several steps but not to one (catastrophic overfitting) without finding it again; the
-            weights are then those of the most robust epoch. None if it did not.
+        overfitted: the epoch, counted from 1, in which the network first lost its robustness to
+            several steps but not to one (catastrophic overfitting). Its weights were then put back
+            to those of the look before, and it went on with twice the steps. None if it never did,
+            or if its defence takes no steps or many.
     """
 
     model: nn.Module
@@ -86,11 +105,13 @@ def train(
     """
     shape = {"channels": dataset.channels, "size": dataset.size}
     network = model.build(architecture, **shape, classes=len(dataset.classes), seed=seed).to(device)
+    changes = [transform.find(name, options, **shape) for name, options in recipe.transforms]
     loop = _Loop(
         network=network,
         data=_on(dataset.train, device),
         validation=_on(dataset.validation, device),
-        change=transform.composed([transform.find(n, o, **shape) for n, o in recipe.transforms]),
+        change=transform.composed(changes),
+        mix=transform.mixing(changes),
         loss=defence.find(recipe.defence[0], **recipe.defence[1]),
         plan=recipe.plan,
         draws=Draws(seed, "training"),
@@ -98,75 +119,143 @@ def train(
     )
     with loop.draws.step("dropout").torch_state():
         history, overfitted = loop.run()
-    return Trained(network.cpu().eval(), tuple(history), overfitted)
+    return Trained(loop.result.cpu().eval(), tuple(history), overfitted)
 
 
-@dataclass(frozen=True)
 class _Loop:
-    network: nn.Module
-    data: Split
-    validation: Split
-    change: Apply
-    loss: defence.Defence
-    plan: Plan
-    draws: Draws
-    report: Callable[[float], None]
+    """A training under way."""
+
+    def __init__(
+        self,
+        *,
+        network: nn.Module,
+        data: Split,
+        validation: Split,
+        change: Apply,
+        mix: Mix | None,
+        loss: Defence,
+        plan: Plan,
+        draws: Draws,
+        report: Callable[[float], None],
+    ) -> None:
+        self.network, self.data, self.validation = network, data, validation
+        self.device = next(network.parameters()).device
+        self.change, self.mix, self.loss = change, mix, loss
+        self.plan, self.draws, self.report = plan, draws, report
+        self.steps = max(1, len(data) // plan.batch_size)  # an epoch
+        rate = plan.learning_rate
+        self.adam = torch.optim.Adam(network.parameters(), lr=rate, fused=True)
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.adam, rate, total_steps=plan.epochs * self.steps
+        )
+        self.average: AveragedModel | None = None
+        if plan.averaging:
+            how = get_ema_multi_avg_fn(plan.averaging)
+            self.average = AveragedModel(network, multi_avg_fn=how, use_buffers=True)
+
+    @property
+    def result(self) -> nn.Module:
+        """The network that is judged: with averaged weights, where they are averaged."""
+        if self.average is None:
+            return self.network
+        averaged: nn.Module = self.average.module
+        return averaged
 
     def run(self) -> tuple[list[Epoch], int | None]:
-        steps = self.plan.epochs * self._steps()
-        rate = self.plan.learning_rate
-        adam = torch.optim.Adam(self.network.parameters(), lr=rate, fused=True)
-        schedule = torch.optim.lr_scheduler.OneCycleLR(adam, rate, total_steps=steps)
+        """The history, and the epoch of the first catastrophic overfitting."""
         history: list[Epoch] = []
-        best, kept = -1.0, self.network.state_dict()
+        healthy, kept, overfitted = None, self._state(), None
         for epoch in range(self.plan.epochs):
-            mean = self._epoch(epoch, adam, schedule)
-            history.append(self._measured(mean, epoch))
-            robust = history[-1].several_steps
-            if robust is not None and robust > best:
-                best, kept = robust, copy.deepcopy(self.network.state_dict())
-        if not collapsed(history):
-            return history, None
-        self.network.load_state_dict(kept)
-        healthy = max(e for e in range(len(history)) if not collapsed(history[: e + 1]))
-        return history, healthy + 2
+            total = 0.0
+            for part in torch.arange(self.steps).tensor_split(min(_LOOKS, self.steps)):
+                total += self._part(epoch, part.tolist())
+                look = self._look((epoch + (int(part[-1]) + 1) / self.steps) / self.plan.epochs)
+                if look is None:
+                    continue
+                slower = self.loss.slower()
+                if not collapsed(look) or slower is self.loss:
+                    healthy, kept = look, self._state()
+                    continue
+                overfitted = overfitted or epoch + 1
+                self._restore(kept)
+                self.loss = slower
+            history.append(self._measured(total / self.steps, epoch, healthy))
+        return history, overfitted
 
-    def _steps(self) -> int:
-        return max(1, len(self.data) // self.plan.batch_size)
+    def _state(self) -> dict[str, Any]:
+        found = {"network": self.network.state_dict(), "adam": self.adam.state_dict()}
+        if self.average is not None:
+            found["average"] = self.average.state_dict()
+        return copy.deepcopy(found)
 
-    def _epoch(
-        self,
-        epoch: int,
-        adam: torch.optim.Optimizer,
-        schedule: torch.optim.lr_scheduler.LRScheduler,
-    ) -> float:
-        draws = self.draws.step(epoch)
-        order = draws.step("order").order(len(self.data)).to(self.data.labels.device)
-        total = torch.zeros((), device=order.device)
-        steps = self._steps()
+    def _restore(self, state: dict[str, Any]) -> None:
+        self.network.load_state_dict(state["network"])
+        self.adam.load_state_dict(state["adam"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
+
+    def _part(self, epoch: int, steps: Sequence[int]) -> float:
+        """The sum of the mean losses of these steps of an epoch."""
+        total = torch.zeros((), device=self.device)
         self.network.train()
-        for step, batch in enumerate(order.split(self.plan.batch_size)[:steps]):
-            done = (epoch + step / steps) / self.plan.epochs
-            images = self.change(self.data.pixels(batch), draws.step("transform").at(batch))
-            losses = self.loss.function(
-                self.network,
-                images,
-                self.data.labels[batch],
-                draws=draws.step("defence").at(batch),
-                progress=done,
-                **self.loss.options,
-            )
-            mean = losses.mean()
-            adam.zero_grad()
-            mean.backward()
-            adam.step()
-            schedule.step()
-            total += mean.detach()
+        for step, batch in self._batches(epoch, steps):
+            done = (epoch + step / self.steps) / self.plan.epochs
+            total += self._step(batch, self.draws.step(epoch), done)
             if step % 20 == 0:
                 self._check(total, epoch, step)
                 self.report(done)
-        self._check(total, epoch, steps)
-        return float(total) / steps
+        self._check(total, epoch, steps[-1])
+        return float(total)
+
+    def _batches(self, epoch: int, steps: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+        order = self.draws.step(epoch).step("order").order(len(self.data))
+        batches = order.to(self.data.labels.device).split(self.plan.batch_size)
+        for step in steps:
+            yield step, batches[step]
+
+    def _step(self, batch: Tensor, draws: Draws, done: float) -> Tensor:
+        """One step of learning; the mean loss before it."""
+        own, labels = (
+            draws.step("transform").at(batch),
+            self.data.labels[batch].to(self.device),
+        )
+        images = self.change(self.data.pixels(batch).to(self.device), own)
+        partner, share = None, None
+        if self.mix is not None:
+            images, partner, share = self.mix(images, own)
+
+        def mean() -> Tensor:
+            losses = self._losses(images, labels, draws.step("defence").at(batch), done)
+            if partner is None or share is None:
+                return losses.mean()
+            # The draws are the same, so that both labels are learned from the same images.
+            others = self._losses(images, labels[partner], draws.step("defence").at(batch), done)
+            return (share * losses + (1 - share) * others).mean()
+
+        found = mean()
+        self.adam.zero_grad()
+        found.backward()
+        if self.plan.weight_perturbation:
+            moves = _uphill(self.network, self.plan.weight_perturbation)
+            _moved(moves, 1)
+            self.adam.zero_grad()
+            mean().backward()
+            _moved(moves, -1)
+        self.adam.step()
+        self.schedule.step()
+        if self.average is not None:
+            self.average.update_parameters(self.network)
+        return found.detach()
+
+    def _losses(self, images: Images, labels: Labels, draws: Draws, done: float) -> PerImage:
+        return self.loss.function(
+            self.network,
+            images,
+            labels,
+            draws=draws,
+            progress=done,
+            **self.loss.options,
+        )
 
     def _check(self, total: torch.Tensor, epoch: int, step: int) -> None:
         if not bool(total.isfinite()):
@@ -175,45 +264,73 @@ class _Loop:
                 "; a lower learning_rate may help"
             )
 
-    def _measured(self, loss: float, epoch: int) -> Epoch:
-        images, labels = self.validation.pixels(), self.validation.labels
-        changed = self.change(images, self.draws.step("validation").step(epoch))
-        single, several = self._stands("fgsm"), self._stands("pgd", steps=10)
+    def _measured(self, loss: float, epoch: int, look: Look | None) -> Epoch:
+        draws = self.draws.step("validation").step(epoch)
+        read, changed = 0.0, 0.0
+        for part in torch.arange(len(self.validation)).split(_AT_ONCE):
+            images = self.validation.pixels(part).to(self.device)
+            labels = self.validation.labels[part].to(self.device)
+            read += len(part) * _accuracy(self.result, images, labels)
+            moved = self.change(images, draws.at(part))
+            changed += len(part) * _accuracy(self.result, moved, labels)
         return Epoch(
             loss=loss,
-            validation=_accuracy(self.network, images, labels),
-            transformed=_accuracy(self.network, changed, labels),
-            single_step=single,
-            several_steps=several,
+            validation=read / len(self.validation),
+            transformed=changed / len(self.validation),
+            single_step=look.single_step if look else None,
+            several_steps=look.several_steps if look else None,
         )
 
-    def _stands(self, name: str, **options: Any) -> float | None:
-        """Share of some training images that an attack within the defence's eps leaves standing."""
-        threat = self.loss.threat
+    def _look(self, progress: float) -> Look | None:
+        """None for a recipe without eps."""
+        threat = self.loss.threat_at(progress)
         if threat is None:
             return None
         few = torch.arange(min(_WATCHED, max(1, len(self.data) // 10)))
-        images, labels = self.data.pixels(few), self.data.labels[few]
-        attacked = attack.find(name, **options).run(
-            self.network, images, labels, threat, draws=self.draws.step("watch")
+        images, labels = (
+            self.data.pixels(few).to(self.device),
+            self.data.labels[few].to(self.device),
         )
-        return _accuracy(self.network, attacked, labels)
+        shares = []
+        for name, options in (("fgsm", {}), ("pgd", {"steps": 10})):
+            attacked = attack.find(name, **options).run(
+                self.result, images, labels, threat, draws=self.draws.step("watch")
+            )
+            shares.append(_accuracy(self.result, attacked, labels))
+        return Look(*shares)
 
 
-def collapsed(history: Sequence[Epoch]) -> bool:
-    """Whether the last epoch lost the robustness to several steps that an earlier one had.
+def collapsed(look: Look) -> bool:
+    """Whether a network stands against one step and not against several.
 
-    A small gap between one step and several is ordinary; here the several-step accuracy fell below
-    half of its best while the single-step accuracy stayed above that best.
+    A small gap between the two is ordinary, and so is a larger one while the network has learned
+    little; here several steps fool more than half of the many images that one step leaves standing.
 
     Source: Wong et al. 2020, https://arxiv.org/abs/2001.03994, section 5.2 (catastrophic
     overfitting, found by a small PGD on training images).
     """
-    last = history[-1]
-    if last.single_step is None or last.several_steps is None:
-        return False
-    best = max(epoch.several_steps or 0.0 for epoch in history)
-    return last.several_steps < best / 2 and last.single_step > best
+    return look.single_step > _HALF and look.several_steps < look.single_step / 2
+
+
+def _uphill(network: nn.Module, size: float) -> list[tuple[Tensor, Tensor]]:
+    """For each weight, the way up its gradient, as long as that share of the weight.
+
+    Source: Wu et al. 2020, https://arxiv.org/abs/2004.05884, section 4 (adversarial weight
+    perturbation). There the attacked images are kept; here they are attacked anew at the weights
+    that were moved.
+    """
+    found: list[tuple[Tensor, Tensor]] = []
+    for weight in network.parameters():
+        if weight.ndim > 1 and weight.grad is not None:
+            length = weight.detach().norm() / weight.grad.norm().clamp_min(1e-12)
+            found.append((weight, size * length * weight.grad))
+    return found
+
+
+@torch.no_grad()
+def _moved(moves: Sequence[tuple[Tensor, Tensor]], sign: int) -> None:
+    for weight, move in moves:
+        weight.add_(move, alpha=sign)
 
 
 def _accuracy(network: nn.Module, images: Images, labels: torch.Tensor) -> float:
@@ -221,4 +338,7 @@ def _accuracy(network: nn.Module, images: Images, labels: torch.Tensor) -> float
 
 
 def _on(split: Split, device: torch.device) -> Split:
+    """A larger split stays where it is, and each batch is brought."""
+    if split.images.numel() > _CARRIED:
+        return split
     return Split(split.images.to(device), split.labels.to(device))

@@ -2,7 +2,8 @@
 
 from torch import nn
 
-from unfooled.gradients import frozen, gradient, quickened
+from unfooled import attack as attacks
+from unfooled.inner import climbed, grown
 from unfooled.losses import cross_entropy
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, PerImage
@@ -18,30 +19,39 @@ def adversarial(
     progress: float,
     eps: float = 0.3,
     norm: str = "Linf",
-    steps: int = 3,
-    step_size: float = 0.5,
+    steps: int = 1,
+    step_size: float = 1.0,
     warm_up: float = 0.33,
+    attack: str = "",
 ) -> PerImage:
-    """Cross-entropy of images moved by a few steepest steps from a random start.
+    """Cross-entropy of images that were moved to mislead the network.
 
     Args:
         eps: in pixel units, reached after the warm-up.
-        norm: "Linf" or "L2".
-        steps: gradient evaluations a batch. 1 is the single-step training of Wong et al., which is
-            quick and can end in catastrophic overfitting; training watches for it.
+        norm: "Linf" or "L2"; with `attack`, any that it takes.
+        steps: steepest steps from a random start, for each batch. 1 is the single-step training of
+            Wong et al., which is quick and can end in catastrophic overfitting; training watches
+            for it and goes on with twice the steps. More are the training of Madry et al.
         step_size: as a share of eps.
         warm_up: share of the training during which eps grows from 0.
+        attack: a name in `attacks/` to use instead of such steps, with its defaults; an attack that
+            stops at the first success teaches less than one that goes on.
 
-    Source: Madry et al. 2018, https://arxiv.org/abs/1706.06083, section 2.1; random start and few
-    steps: Wong et al. 2020, https://arxiv.org/abs/2001.03994, section 4.
+    Source: Madry et al. 2018, https://arxiv.org/abs/1706.06083, section 2.1; random start and one
+    step: Wong et al. 2020, https://arxiv.org/abs/2001.03994, section 4.
     """
-    now = eps * min(1.0, progress / warm_up) if warm_up else eps
-    threat = Threat(norm, now)
-    current = threat.random_start(images, draws)
-    with frozen(model):
-        quick = quickened(model, images)
-        for _ in range(steps):
-            _, _, by_pixel = gradient(quick, current, labels, None, cross_entropy)
-            step = step_size * now * threat.steepest(by_pixel)
-            current = threat.project(images, current + step)
-    return cross_entropy(model(current), labels)
+    threat = Threat(norm, grown(eps, progress, warm_up))
+    if attack:
+        moved = attacks.find(attack).run(model, images, labels, threat, draws=draws)
+    else:
+        moved = climbed(
+            model,
+            images,
+            labels,
+            threat,
+            cross_entropy,
+            draws=draws,
+            steps=steps,
+            step_size=step_size,
+        )
+    return cross_entropy(model(moved), labels)
