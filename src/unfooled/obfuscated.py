@@ -7,7 +7,7 @@ nested: `eot(bpda(layer, model))`.
 Source: Athalye et al. 2018, https://arxiv.org/abs/1802.00420, section 4.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import nn
@@ -34,7 +34,12 @@ def eot(model: nn.Module, samples: int = 10) -> nn.Module:
     """
     if samples < 1:
         raise InvalidOption(f"eot needs samples >= 1; it got samples={samples}")
-    return _Expected(model, samples)
+    return _Mean([model] * samples)
+
+
+def mean(models: Sequence[nn.Module]) -> nn.Module:
+    """The mean of the logits of at least one model; of one, that model itself."""
+    return models[0] if len(models) == 1 else _Mean(models)
 
 
 def identity(images: Images) -> Images:
@@ -64,19 +69,20 @@ def bpda(
     return _Approximated(layer, model, backward)
 
 
-class _Expected(nn.Module):
-    """What `eot` returns."""
+class _Mean(nn.Module):
+    """What `eot` and `mean` return."""
 
-    def __init__(self, model: nn.Module, samples: int) -> None:
+    def __init__(self, models: Sequence[nn.Module]) -> None:
         super().__init__()
-        self.model, self.samples = model, samples
+        self.models = nn.ModuleList(models)
 
     def forward(self, images: Images) -> Logits:
         # One call a sample, not one large batch: some models draw once for the whole batch.
-        logits: Logits = self.model(images)
-        for _ in range(self.samples - 1):
-            logits = logits + self.model(images)
-        return logits / self.samples
+        first, *others = self.models
+        logits: Logits = first(images)
+        for model in others:
+            logits = logits + model(images)
+        return logits / len(self.models)
 
 
 class _Approximated(nn.Module):

@@ -1,0 +1,1 @@
+"""Input defences, one a file; `preprocessor.py` says what one is."""
