@@ -34,6 +34,8 @@ def result(recipe: Recipe, seeds: int, last: float, **changes: Any) -> RecipeRes
         "validation": (0.9,),
         "transformed": (0.9,),
         "curves": curves,
+        "corrupted": {},
+        "certified": None,
         "overfitted": (),
         "confusion": (),
         "history": (),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unfooled import config
 from unfooled.errors import InvalidStudy
 from unfooled.recipe import Plan
-from unfooled.study import Study, Sweep
+from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
 STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.toml"))
 
@@ -298,3 +298,141 @@ def test_two_attacks_of_one_name_and_norm_need_a_title(tmp_path: Path) -> None:
         config.read(written(tmp_path, twice))
     titled = twice + 'title = "again"\n'
     assert [sweep.title for sweep in config.read(written(tmp_path, titled)).sweeps][-1] == "again"
+
+
+GROUPS = """
+[doses.turn]
+title = "Rotation"
+unit = "degrees"
+transform = { name = "RandomRotation", interpolation = "bilinear" }
+option = "degrees"
+values = [5, 22.5]
+
+[doses.smooth]
+defence = { name = "label_smoothing" }
+option = "smoothing"
+values = [0.1]
+epochs = 2
+
+[bundles.all]
+title = "Both"
+transforms = [{ name = "RandomRotation", degrees = 10 }, { name = "GaussianNoise", sigma = 0.2 }]
+batch_size = 16
+"""
+
+
+def test_doses_and_bundles_become_recipes(tmp_path: Path) -> None:
+    study = read(tmp_path, GOOD.replace("[[attacks]]", GROUPS + "\n[[attacks]]", 1))
+    assert study.doses == (
+        Dose("Rotation", "degrees", (5.0, 22.5), ("turn-5", "turn-22_5")),
+        Dose("smooth", "", (0.1,), ("smooth-0_1",)),
+    )
+    assert study.bundles == (
+        Bundle(
+            "all",
+            ("RandomRotation", "GaussianNoise"),
+            ("all-no-randomrotation", "all-no-gaussiannoise"),
+        ),
+    )
+    by = {recipe.name: recipe for recipe in study.recipes}
+    turn = by["turn-22_5"]
+    assert turn.title == "Rotation 22.5 degrees"
+    assert turn.transforms == (("RandomRotation", {"interpolation": "bilinear", "degrees": 22.5}),)
+    assert turn.plan.epochs == 7
+    assert by["smooth-0_1"].defence == ("label_smoothing", {"smoothing": 0.1})
+    assert by["smooth-0_1"].plan.epochs == 2
+    assert [name for name, _ in by["all"].transforms] == ["RandomRotation", "GaussianNoise"]
+    assert [name for name, _ in by["all-no-randomrotation"].transforms] == ["GaussianNoise"]
+    assert by["all-no-randomrotation"].title == "Both, without RandomRotation"
+    assert by["all"].plan.batch_size == 16
+
+
+def test_corruptions_certificates_inputs_and_the_split_are_read(tmp_path: Path) -> None:
+    text = (
+        GOOD.replace("seeds = 3", 'seeds = 3\nsplit = "validation"')
+        + """
+[corruptions]
+severities = [2, 4]
+images = 10
+
+[certificates]
+eps = [0.1, 0.3]
+"""
+    )
+    text = text.replace(
+        "[recipes.turned]", '[recipes.turned]\ninput = [{ name = "jpeg", quality = 9 }]'
+    )
+    study = read(tmp_path, text)
+    assert study.split == "validation"
+    assert study.corruptions is not None
+    assert len(study.corruptions.names) == 15
+    assert study.corruptions == Corruptions(study.corruptions.names, (2, 4), 10)
+    assert study.certificates == Certificates((0.1, 0.3))
+    assert study.recipes[1].input == (("jpeg", {"quality": 9}),)
+    assert read(tmp_path).corruptions is None
+
+
+@pytest.mark.parametrize(
+    ("added", "said"),
+    [
+        ('[doses.turn]\noption = "degrees"\nvalues = []', "doses.turn.values: list should have at"),
+        (
+            '[doses.turn]\noption = "degrees"\nvalues = [1]',
+            "doses.turn: needs either a transform or a defence",
+        ),
+        (
+            '[doses.turn]\noption = "degrees"\nvalues = [2, 1]\n'
+            'transform = { name = "RandomRotation" }',
+            "values must ascend",
+        ),
+        (
+            '[doses.turn]\noption = "degree"\nvalues = [1]\n'
+            'transform = { name = "RandomRotation" }',
+            "degree",
+        ),
+        (
+            '[doses.turn]\noption = "degrees"\nvalues = [1]\n'
+            'transform = { name = "RandomRotatio" }',
+            "did you mean 'RandomRotation'",
+        ),
+        (
+            '[doses.soft]\noption = "smooth"\nvalues = [1]\ndefence = { name = "label_smoothing" }',
+            "label_smoothing has no option 'smooth'",
+        ),
+        (
+            '[bundles.all]\ntransforms = [{ name = "RandomInvert" }]',
+            "bundles.all.transforms: list should have at least 2",
+        ),
+        (
+            '[bundles.all]\ntransforms = [{ name = "RandomInvert" }, { name = "RandomInvert" }]',
+            "RandomInvert stands there twice",
+        ),
+        (
+            '[bundles.plain]\ntransforms = [{ name = "RandomInvert" }, { name = "RandomSolarize", '
+            "threshold = 0.5 }]",
+            "two are called plain",
+        ),
+        (
+            "[corruptions]\nseverities = [0, 6]",
+            "corruptions.severities[0]: input should be greater",
+        ),
+        ("[corruptions]\nseverities = [6]", "corruptions.severities[0]: input should be less"),
+        ('[corruptions]\nnames = ["fogg"]', "did you mean 'fog'"),
+        ("[corruptions]\nseverity = 3", "no such key; known here: names, severities, images"),
+        ("[certificates]\neps = [0.2, 0.1]", "certificates.eps: must ascend"),
+        ("[certificates]\neps = [0]", "certificates.eps[0]: input should be greater than 0"),
+        ('[recipes.odd]\ninput = [{ name = "jpg" }]', "did you mean 'jpeg'"),
+        ('[recipes.odd]\ninput = [{ name = "jpeg", q = 1 }]', "jpeg has no option 'q'"),
+        ("[recipes.odd]\naveraging = 1.0", "recipes.odd.averaging: input should be less than 1"),
+    ],
+)
+def test_what_is_wrong_with_a_group_is_said_by_its_key(
+    tmp_path: Path, added: str, said: str
+) -> None:
+    lines = errors(tmp_path, GOOD + "\n" + added)
+    assert any(said in line for line in lines), lines
+
+
+def test_an_unknown_split_is_an_error(tmp_path: Path) -> None:
+    (line,) = errors(tmp_path, GOOD.replace("seeds = 3", 'seeds = 3\nsplit = "train"'))
+    assert "split: input should be 'test' or 'validation'" in line

@@ -16,18 +16,23 @@ FLOORS = {
     "mathematics of one batch": [
         *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
         *("geometry", "kernels", "layers", "chain", "borders", "l1_box", "victim", "specimens"),
+        *("affine", "blur", "drawn"),
     ],
     "nouns": [
-        *("targets", "obfuscated"),
+        *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
+        *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors", "bounds"),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
     ],
-    "acts": ["ascent", "starts", "attack", "attacks", "defence", "defences"],
+    "acts": ["inner", "ascent", "starts", "attack", "attacks", "defence", "defences"],
     "one training, one evaluation, one question": [
-        *("training", "evaluation", "study", "trial", "promises"),
+        *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
     ],
     "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
     "runs": ["config", "jobs", "engine", "engines", "store", "run", "arguments", "crafting"],
-    "telling": ["report", "figures", "page", "reports", "publish", "sheet", "exhibit", "guide"],
+    "telling": [
+        *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
+        *("reports", "publish", "sheet", "exhibit", "guide"),
+    ],
     "the front door": ["cli", "testing", "__main__", "__init__"],
 }
 HEIGHT = {file: height for height, files in enumerate(FLOORS.values()) for file in files}

@@ -3,8 +3,9 @@
 from collections.abc import Iterator
 
 from unfooled.answer import percent
-from unfooled.page import Table, page, summary
+from unfooled.page import page
 from unfooled.report import Report
+from unfooled.tables import Table, summary
 
 
 def tables(report: Report) -> Iterator[Table]:

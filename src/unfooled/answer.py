@@ -3,9 +3,18 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from unfooled import transform
 from unfooled.outcomes import WORST
 from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
+
+_LISTED = 6  # recipes that a sentence can hold one by one
+_WORDS = {
+    HELPS: "help",
+    HURTS: "hurt",
+    NO_DIFFERENCE: "make no difference beyond the margin",
+    CANNOT_TELL: "cannot be told",
+}
 
 
 @dataclass(frozen=True)
@@ -36,9 +45,15 @@ class Answer:
     doubts: tuple[Doubt, ...]
 
 
-def answer(results: Results) -> Answer:
-    """The answer at the study's eps, under the worst case of its attacks."""
-    doubts = tuple(sorted(_doubts(results), key=lambda doubt: not doubt.serious))
+def answer(results: Results, classes: Sequence[str] = ()) -> Answer:
+    """The answer at the study's eps, under the worst case of its attacks.
+
+    Args:
+        results: the numbers.
+        classes: their names, for transformations that turn one class into another.
+    """
+    found = [*_doubts(results), *_unfitting(results, classes)]
+    doubts = tuple(sorted(found, key=lambda doubt: not doubt.serious))
     asked = _asked(results)
     baseline = results.recipes[0]
     eps = float(results.study["answer_eps"])
@@ -49,6 +64,8 @@ def answer(results: Results) -> Answer:
     counted = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images"
     basis = f"{counted}, 95\N{NO-BREAK SPACE}% intervals"
     clauses = [_clause(one, results.recipe(one.second)) for one in asked]
+    if len(asked) > _LISTED:
+        clauses = _counted(asked, results)
     sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else "Nothing was compared."
     if any(doubt.serious for doubt in doubts):
         return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
@@ -77,12 +94,15 @@ def points_interval(estimate: Estimate) -> str:
 
 
 def _asked(results: Results) -> list[Comparison]:
-    """The recipes under study, held against the baseline where the question is answered."""
+    """The recipes under study, held against the baseline where the question is answered.
+
+    Those of doses and bundles are not counted: they have figures of their own.
+    """
     eps = float(results.study["answer_eps"])
     found = [
         results.compared(recipe.name, WORST, eps)
-        for recipe in results.recipes[1:]
-        if not recipe.control
+        for recipe in results.asked
+        if recipe.name not in results.grouped
     ]
     return [one for one in found if one is not None]
 
@@ -105,6 +125,18 @@ def _clause(one: Comparison, recipe: RecipeResult) -> str:
     return f"{title} {one.verdict} ({change})"
 
 
+def _counted(asked: Sequence[Comparison], results: Results) -> list[str]:
+    """How many help and how many hurt, and the ends; for more recipes than a sentence can hold."""
+    by = {word: [one for one in asked if one.verdict == word] for word in _WORDS}
+    counts = [f"{len(found)} {_WORDS[word]}" for word, found in by.items() if found]
+    clauses = [f"of {len(asked)} recipes {_listed(counts)}"]
+    for word, best in ((HELPS, max), (HURTS, min)):
+        if by[word]:
+            one = best(by[word], key=lambda one: one.difference.value)
+            clauses.append(f"most of all {_clause(one, results.recipe(one.second))}")
+    return clauses
+
+
 def _short(verdicts: Sequence[str]) -> str:
     """Words that stand by themselves, whatever the question was."""
     kinds = set(verdicts)
@@ -125,6 +157,16 @@ def _listed(clauses: Sequence[str]) -> str:
 
 def _doubts(results: Results) -> list[Doubt]:
     return [doubt for look in _LOOKS for doubt in look(results)]
+
+
+def _unfitting(results: Results, classes: Sequence[str]) -> list[Doubt]:
+    """Transformations after which an image may no longer be what its label says."""
+    found = []
+    for recipe in results.study["recipes"]:
+        for name, _ in recipe["transforms"]:
+            why = transform.doubt(name, classes)
+            found += [Doubt(f"{recipe['title']}: {why}", serious=False)] if why else []
+    return found
 
 
 def _few_seeds(results: Results) -> list[Doubt]:

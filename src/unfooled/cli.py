@@ -236,6 +236,9 @@ def show(
     if name in _studies():
         out.print(_file(name).read_text(), markup=False, soft_wrap=True)
         return
+    if ":" in name:  # of timm or of the user's own; only a model can be explained by its layers
+        _explain(name)
+        return
     homes = [folder for folder in FOLDERS if name in catalog.names(folder)]
     if not homes:
         known = [known for folder in FOLDERS for known in catalog.names(folder)]
@@ -276,7 +279,7 @@ def _explain(name: str) -> None:
     from rich.table import Table
 
     from unfooled import model
-    from unfooled.page import layer_cells
+    from unfooled.tables import layer_cells
 
     with _busy("building it"):
         layers = model.layers(
@@ -438,7 +441,7 @@ def _told(made: "Report") -> None:
     """A short table and the answer."""
     from rich.table import Table
 
-    from unfooled.page import summary
+    from unfooled.tables import summary
 
     head, rows = summary(made)
     table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))

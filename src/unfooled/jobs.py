@@ -24,10 +24,13 @@ from unfooled import (
     defence,
     evaluation,
     model,
+    preprocessor,
     targets,
     training,
 )
-from unfooled.dataset import Dataset
+from unfooled.certified import certified
+from unfooled.corrupted import corrupted
+from unfooled.dataset import Dataset, Split
 from unfooled.errors import JobFailed
 from unfooled.evaluation import Evaluation
 from unfooled.gradients import predict
@@ -35,7 +38,7 @@ from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
 
-FORMAT = 2  # of the files in a run's folder
+FORMAT = 3  # of the files in a run's folder
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -45,7 +48,7 @@ class Job:
     """One thing to do; equal keys give equal results.
 
     Attributes:
-        kind: "train", "attack" or "pictures".
+        kind: "train", "attack", "corrupted", "certified" or "pictures".
         recipe: index of the recipe.
         seed: of the training.
         sweep: index of the sweep, for an attack.
@@ -77,7 +80,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         "packages": [version(name) for name in ("torch", "torchvision", "kornia")],
         "device": device,
         "data": data.sha256,
-        "model": [study.model, catalog.fingerprint(study.model)],
+        "model": [study.model, model.fingerprint(study.model)],
     }
     trainings = _trainings(study, data, base)
     plain = study.plain()
@@ -88,15 +91,41 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         )
         for place, sweep in enumerate(study.sweeps):
             needs = (train, *others) if sweep.uses_surrogates else (train,)
+            met = [_judged(study, job) for job in needs]
             own = [plain["sweeps"][place], catalog.fingerprint(sweep.attack)]
-            key = _key({"train": [job.key for job in needs], "sweep": own})
+            key = _key({"train": met, "sweep": own, "split": study.split})
             cost = _attack_cost(sweep, data)
             found.append(Job("attack", index, seed, place, key, needs, cost))
+        for kind, what, cost in _others(study, data):
+            key = _key({"train": _judged(study, train), kind: what, "split": study.split})
+            found.append(Job(kind, index, seed, 0, key, (train,), cost))
         if seed == 0:
             first = [plain["sweeps"][0], catalog.fingerprint(study.sweeps[0].attack)]
-            key = _key({"train": train.key, "pictures": first})
+            key = _key({"train": _judged(study, train), "pictures": first})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
+
+
+def _judged(study: Study, train: Job) -> list[Any]:
+    """All that decides which network is judged: a training, and what stands before it."""
+    before = study.recipes[train.recipe].input
+    own = [catalog.fingerprint(name) for name, _ in before]
+    return [train.key, study.plain()["recipes"][train.recipe]["input"], own]
+
+
+def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:
+    """What is measured of each network besides attacks: the kind, what decides it, its cost."""
+    plain, found = study.plain(), list[tuple[str, Any, float]]()
+    n = len(data.split(study.split))
+    if study.corruptions is not None:
+        own = [catalog.fingerprint(name) for name in study.corruptions.names]
+        passes = len(study.corruptions.names) * len(study.corruptions.severities)
+        images = min(study.corruptions.images or n, n)
+        found.append(("corrupted", [plain["corruptions"], own], 3.0 * passes * images))
+    if study.certificates is not None:
+        images = min(study.certificates.images or n, n)
+        found.append(("certified", plain["certificates"], 10.0 * images))
+    return found
 
 
 def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[int, int], Job]:
@@ -151,32 +180,58 @@ class Worker:
         whole = [content for content in weights if content is not None]
         if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
-        data = self.data
-        shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         network, *others = [
-            model.restored(content, self.study.model, **shape).to(device) for content in whole
+            self._judged(one.recipe, content).to(device)
+            for one, content in zip(job.needs, whole, strict=True)
         ]
-        sweep = self.study.sweeps[job.sweep]
+        return _packed(self._facts(job, network, others))
+
+    def _judged(self, recipe: int, content: bytes) -> nn.Module:
+        """The network of a recipe, behind the recipe's preprocessors."""
+        data, before = self.data, self.study.recipes[recipe].input
+        shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+        network = model.restored(content, self.study.model, **shape)
+        if not before:
+            return network
+        found = [preprocessor.find(name, **options) for name, options in before]
+        return preprocessor.defended(network, found).eval()
+
+    def _facts(self, job: Job, network: nn.Module, others: Sequence[nn.Module]) -> Arrays:
+        study, data = self.study, self.data
+        split, sweep = data.split(study.split), study.sweeps[job.sweep]
         if job.kind == "pictures":
-            return _packed(pictures(network, data, sweep))
-        return _packed(attacked(network, others, data, sweep, job.seed).arrays())
+            return pictures(network, data, sweep)
+        if job.kind == "corrupted" and study.corruptions is not None:
+            asked, draws = study.corruptions, Draws(0, "corruptions")
+            ids = split.sample(asked.images or len(split))
+            return corrupted(
+                network, split, ids, asked.names, asked.severities, draws=draws
+            ).arrays()
+        if job.kind == "certified" and study.certificates is not None:
+            ids = split.sample(study.certificates.images or len(split))
+            return certified(network, split, ids, study.certificates.eps).arrays()
+        return attacked(network, others, split, data.classes, sweep, job.seed).arrays()
 
 
 def attacked(
-    network: nn.Module, others: Sequence[nn.Module], data: Dataset, sweep: Sweep, seed: int
+    network: nn.Module,
+    others: Sequence[nn.Module],
+    split: Split,
+    classes: Sequence[str],
+    sweep: Sweep,
+    seed: int,
 ) -> Evaluation:
     """The facts of one sweep on one network; `others` are those of the other recipes."""
-    test = data.test
-    ids = test.sample(sweep.images or len(test))
+    ids = split.sample(sweep.images or len(split))
     draws = Draws(seed, f"attack/{sweep.attack}", ids)
     aims = None
     if sweep.targets:
         device = next(network.parameters()).device
-        images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
-        rows, aims = targets.find(sweep.targets, data.classes)(network, images, labels, draws)
+        images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
+        rows, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
         ids, aims = ids[rows.cpu()], aims.cpu()
     return evaluation.evaluate_split(
-        network, test, ids, sweep.armed(others), sweep.threats, draws=draws, targets=aims
+        network, split, ids, sweep.armed(others), sweep.threats, draws=draws, targets=aims
     )
 
 

@@ -9,13 +9,16 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from unfooled.corrupted import Corrupted
 from unfooled.evaluation import Evaluation
 from unfooled.study import Study, Sweep
 
 CLEAN, WORST = "clean", "worst case"
+CORRUPTED = "common corruptions"  # the mean over all of them
+CORRUPTION = "corruption"  # stands where an attack has its norm
 
 Facts = Mapping[tuple[int, int, int], Evaluation]  # by recipe, seed and sweep
-Table = NDArray[np.bool_]  # a row for each seed, a column for each image
+Table = NDArray[np.bool_] | NDArray[np.float64]  # a row for each seed, a column for each image
 Tables = Mapping[tuple[str, str, float], Table]  # by attack title, norm and eps
 
 
@@ -37,6 +40,20 @@ def tables(study: Study, facts: Facts, recipe: int, seeds: Sequence[int]) -> Tab
             found[WORST, norm, eps] = np.stack(
                 [_worst(study, facts, recipe, seed, norm, eps) for seed in seeds]
             )
+    return found
+
+
+def corrupted(facts: Sequence[Corrupted]) -> Tables:
+    """A table for each corruption, the mean over its severities, and for the mean of all.
+
+    Args:
+        facts: of a recipe, one for each seed.
+    """
+    found: dict[tuple[str, str, float], Table] = {}
+    for place, name in enumerate(facts[0].names):
+        rows = [one.correct[place].mean(axis=0) for one in facts]
+        found[name, CORRUPTION, 0.0] = np.stack(rows)
+    found[CORRUPTED, CORRUPTION, 0.0] = np.stack([one.correct.mean(axis=(0, 1)) for one in facts])
     return found
 
 

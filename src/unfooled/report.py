@@ -12,13 +12,15 @@ from typing import Any
 
 from unfooled import jobs, model, store
 from unfooled.answer import Answer, answer
+from unfooled.certified import Certified
+from unfooled.corrupted import Corrupted
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
 from unfooled.jobs import Arrays
 from unfooled.model import Layer
 from unfooled.recipe import Plan, Recipe
 from unfooled.results import Results, build
-from unfooled.study import Study, Sweep
+from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
 
 @dataclass(frozen=True)
@@ -58,23 +60,31 @@ def gather(folder: Path) -> Report:
     with store.opened(folder, plain) as ledger:
         files, seconds = ledger.named(), ledger.seconds()
     heads, facts, pictures = {}, {}, {}
+    worse: dict[tuple[int, int], Corrupted] = {}
+    shown: dict[tuple[int, int], Certified] = {}
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
                 heads[index, seed] = model.about(content)
+            if content := files.get(study.job_name("corrupted", index, seed)):
+                worse[index, seed] = Corrupted.of_arrays(jobs.unpacked(content))
+            if content := files.get(study.job_name("certified", index, seed)):
+                shown[index, seed] = Certified.of_arrays(jobs.unpacked(content))
             for sweep in range(len(study.sweeps)):
                 if content := files.get(study.job_name("attack", index, seed, sweep)):
                     facts[index, seed, sweep] = Evaluation.of_arrays(jobs.unpacked(content))
         if content := files.get(study.job_name("pictures", index, 0)):
             pictures[recipe.name] = jobs.unpacked(content)
     data = environment["data"]
-    results = build(study, facts, heads, len(data["classes"]))
+    results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         raise RunRefused(f"{folder}: the baseline has no result yet; finish the run first")
     shape = {"channels": data["channels"], "size": data["size"]}
     network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
     layers = tuple(model.layers(network, **shape))
-    return Report(study, results, answer(results), environment, pictures, layers, seconds)
+    return Report(
+        study, results, answer(results, data["classes"]), environment, pictures, layers, seconds
+    )
 
 
 def _study(plain: Mapping[str, Any]) -> Study:
@@ -86,9 +96,27 @@ def _study(plain: Mapping[str, Any]) -> Study:
                 "transforms": tuple((name, options) for name, options in recipe["transforms"]),
                 "defence": tuple(recipe["defence"]),
                 "plan": Plan(**recipe["plan"]),
+                "input": tuple((name, options) for name, options in recipe["input"]),
             }
         )
         for recipe in plain["recipes"]
     )
-    sweeps = tuple(Sweep(**{**sweep, "eps": tuple(sweep["eps"])}) for sweep in plain["sweeps"])
-    return Study(**{**plain, "recipes": recipes, "sweeps": sweeps})
+    asked: dict[str, Any] = {
+        name: None if plain[name] is None else make(**_tuples(plain[name]))
+        for name, make in (("corruptions", Corruptions), ("certificates", Certificates))
+    }
+    return Study(
+        **{
+            **plain,
+            **asked,
+            "recipes": recipes,
+            "sweeps": tuple(Sweep(**_tuples(sweep)) for sweep in plain["sweeps"]),
+            "doses": tuple(Dose(**_tuples(dose)) for dose in plain["doses"]),
+            "bundles": tuple(Bundle(**_tuples(bundle)) for bundle in plain["bundles"]),
+        }
+    )
+
+
+def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as the tuples that they were."""
+    return {name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()}

@@ -5,14 +5,22 @@ Every number of a report stands in `Results`, which is also `results.json`.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import combinations
 from typing import Any
 
+import numpy as np
+
 from unfooled import outcomes, statistics
-from unfooled.outcomes import CLEAN, WORST, Facts, Tables
+from unfooled.certified import Certified
+from unfooled.corrupted import Corrupted
+from unfooled.outcomes import CLEAN, CORRUPTION, WORST, Facts, Tables
 from unfooled.statistics import Estimate
 from unfooled.study import Study
 from unfooled.targeted import Targeted, targeted
+
+Network = tuple[int, int]  # recipe and seed
+_SHOWN = 8  # recipes in one figure, at most
 
 
 @dataclass(frozen=True)
@@ -49,6 +57,9 @@ class RecipeResult:
         validation, transformed: accuracy on the validation images after the last epoch, without
             and with the recipe's transformations, one for each seed.
         curves: one for each attack, then the worst case image by image.
+        corrupted: accuracy under each common corruption, the mean over its severities, and under
+            "common corruptions", the mean of all; empty if none was asked for.
+        certified: the share of the images that bounds show to stand; None if not asked for.
         overfitted: seeds that showed catastrophic overfitting.
         confusion: share of the images of a class (row) that are read as a class (column) under the
             worst case at the study's eps; the last column counts what the network reads as nothing.
@@ -63,6 +74,8 @@ class RecipeResult:
     validation: tuple[float, ...]
     transformed: tuple[float, ...]
     curves: tuple[Curve, ...]
+    corrupted: Mapping[str, Estimate]
+    certified: Curve | None
     overfitted: tuple[int, ...]
     confusion: tuple[tuple[float, ...], ...]
     history: tuple[tuple[Mapping[str, float | None], ...], ...]
@@ -78,9 +91,9 @@ class Comparison:
 
     Attributes:
         first, second: names; a positive difference means that the second is better.
-        against: "clean", "worst case" or an attack's title.
-        norm: of the attack; "" for clean.
-        eps: 0 for clean.
+        against: "clean", "worst case", an attack's title, or a corruption.
+        norm: of the attack; "" for clean, "corruption" for a corruption.
+        eps: 0 for clean and for a corruption.
         difference: second less first.
         p: corrected by Holm's method over all comparisons with the baseline (or, for pairs without
             the baseline, over all such pairs) at this eps.
@@ -128,6 +141,37 @@ class Results:
         return next(recipe for recipe in self.recipes if recipe.name == name)
 
     @property
+    def asked(self) -> list[RecipeResult]:
+        """The recipes that the question is about: neither the baseline nor a control."""
+        return [recipe for recipe in self.recipes[1:] if not recipe.control]
+
+    @property
+    def featured(self) -> list[RecipeResult]:
+        """All recipes, if a figure can hold them; else the baseline, controls, and some others.
+
+        Those are the two best and the two worst of those that belong to no dose or bundle.
+        """
+        if len(self.recipes) <= _SHOWN:
+            return list(self.recipes)
+        eps = float(self.study["answer_eps"])
+        alone = [recipe for recipe in self.asked if recipe.name not in self.grouped]
+        order = sorted(alone, key=lambda recipe: -recipe.curve(WORST, self.norm).at(eps).value)
+        ends = {recipe.name for recipe in (*order[:2], *order[-2:])}
+        return [
+            recipe
+            for place, recipe in enumerate(self.recipes)
+            if place == 0 or recipe.control or recipe.name in ends
+        ]
+
+    @property
+    def grouped(self) -> set[str]:
+        """The names of the recipes that belong to a dose or a bundle."""
+        parts = [*self.study["doses"], *self.study["bundles"]]
+        return {name for part in parts for name in part["recipes"]} | {
+            bundle["whole"] for bundle in self.study["bundles"]
+        }
+
+    @property
     def norm(self) -> str:
         """The norm in which the question is answered: of the first attack that has its eps."""
         eps = self.study["answer_eps"]
@@ -141,20 +185,40 @@ class Results:
         curves = (c for c in self.recipes[0].curves if c.norm == self.norm and c.attack != WORST)
         return next(curve for curve in curves if eps in curve.eps)
 
-    def compared(self, second: str, against: str, eps: float) -> Comparison | None:
-        """A recipe held against the baseline, in the answer's norm; None if one is missing."""
-        wanted = (self.study["recipes"][0]["name"], second, against, eps)
-        norm = "" if against == CLEAN else self.norm
-        found = (
-            one
-            for one in self.comparisons
-            if (one.first, one.second, one.against, one.eps) == wanted and one.norm == norm
-        )
-        return next(found, None)
+    def compared(
+        self,
+        second: str,
+        against: str,
+        eps: float,
+        *,
+        first: str | None = None,
+        norm: str | None = None,
+    ) -> Comparison | None:
+        """A recipe held against another; None if one is missing.
+
+        Args:
+            second, against, eps: as in `Comparison`.
+            first: the baseline if None.
+            norm: the answer's if None; of no meaning for clean.
+        """
+        one = self.study["recipes"][0]["name"] if first is None else first
+        where = "" if against == CLEAN else self.norm if norm is None else norm
+        return self._compared.get((one, second, against, where, eps))
+
+    @cached_property
+    def _compared(self) -> Mapping[tuple[str, str, str, str, float], Comparison]:
+        return {
+            (one.first, one.second, one.against, one.norm, one.eps): one for one in self.comparisons
+        }
 
 
 def build(
-    study: Study, facts: Facts, trainings: Mapping[tuple[int, int], Mapping[str, Any]], classes: int
+    study: Study,
+    facts: Facts,
+    trainings: Mapping[Network, Mapping[str, Any]],
+    classes: int,
+    worse: Mapping[Network, Corrupted] | None = None,
+    shown: Mapping[Network, Certified] | None = None,
 ) -> Results:
     """The numbers of a study.
 
@@ -163,18 +227,27 @@ def build(
         facts: of every finished attack.
         trainings: the head of every finished weights file, by recipe and seed.
         classes: of the data set.
+        worse: what is read on corrupted images, by recipe and seed.
+        shown: which images are certified, by recipe and seed.
     """
+    worse, shown = worse or {}, shown or {}
     seeds = {
         recipe: tuple(
             seed
             for seed in range(study.seeds)
             if (recipe, seed) in trainings
+            and (study.corruptions is None or (recipe, seed) in worse)
+            and (study.certificates is None or (recipe, seed) in shown)
             and all((recipe, seed, sweep) in facts for sweep in range(len(study.sweeps)))
         )
         for recipe in range(len(study.recipes))
     }
     whole = [recipe for recipe, found in seeds.items() if found]
     tables = {recipe: outcomes.tables(study, facts, recipe, seeds[recipe]) for recipe in whole}
+    if study.corruptions is not None:
+        for recipe, own in tables.items():
+            met = [worse[recipe, seed] for seed in seeds[recipe]]
+            tables[recipe] = {**own, **outcomes.corrupted(met)}
     missing = [
         study.job_name("train", recipe, seed)
         for recipe, found in seeds.items()
@@ -184,7 +257,7 @@ def build(
     return Results(
         study=study.plain(),
         recipes=tuple(
-            _recipe(study, facts, trainings, recipe, seeds[recipe], tables[recipe], classes)
+            _recipe(study, facts, trainings, shown, recipe, seeds[recipe], tables[recipe], classes)
             for recipe in whole
         ),
         comparisons=tuple(_comparisons(study, seeds, tables, whole)),
@@ -202,7 +275,8 @@ def build(
 def _recipe(
     study: Study,
     facts: Facts,
-    trainings: Mapping[tuple[int, int], Mapping[str, Any]],
+    trainings: Mapping[Network, Mapping[str, Any]],
+    shown: Mapping[Network, Certified],
     recipe: int,
     seeds: tuple[int, ...],
     tables: Tables,
@@ -219,6 +293,12 @@ def _recipe(
         validation=tuple(head["history"][-1]["validation"] for head in heads),
         transformed=tuple(head["history"][-1]["transformed"] for head in heads),
         curves=tuple(_curves(tables)),
+        corrupted={
+            attack: statistics.share(table)
+            for (attack, norm, _), table in tables.items()
+            if norm == CORRUPTION
+        },
+        certified=_certified([shown[recipe, seed] for seed in seeds if (recipe, seed) in shown]),
         overfitted=tuple(s for s, head in zip(seeds, heads, strict=True) if head["overfitted"]),
         confusion=outcomes.confusion(study, facts, recipe, seeds, classes),
         history=tuple(tuple(head["history"]) for head in heads),
@@ -226,13 +306,39 @@ def _recipe(
 
 
 def _curves(tables: Tables) -> list[Curve]:
-    kinds = dict.fromkeys((attack, norm) for attack, norm, _ in tables if attack != CLEAN)
+    kinds = dict.fromkeys(
+        (attack, norm) for attack, norm, _ in tables if attack != CLEAN and norm != CORRUPTION
+    )
     curves = []
     for attack, norm in kinds:
         eps = [e for a, n, e in tables if (a, n) == (attack, norm)]
         estimates = tuple(statistics.share(tables[attack, norm, e]) for e in eps)
         curves.append(Curve(attack, norm, estimates[0].images, tuple(eps), estimates))
     return curves
+
+
+def _certified(facts: Sequence[Certified]) -> Curve | None:
+    if not facts:
+        return None
+    eps = facts[0].eps
+    found = tuple(
+        statistics.share(np.stack([one.stands[row] for one in facts])) for row in range(len(eps))
+    )
+    return Curve("certified", "Linf", found[0].images, eps, found)
+
+
+def _pairs(study: Study, whole: Sequence[int]) -> tuple[list[tuple[int, int]], ...]:
+    """The families of comparisons: with the baseline, and all others.
+
+    With doses or bundles there are many recipes; of the others only those within a bundle tell
+    something.
+    """
+    with_baseline = [(0, other) for other in whole if other != 0 and 0 in whole]
+    if not (study.doses or study.bundles):
+        return with_baseline, [pair for pair in combinations(whole, 2) if pair[0] != 0]
+    place = {recipe.name: index for index, recipe in enumerate(study.recipes)}
+    within = [(place[b.whole], place[one]) for b in study.bundles for one in b.recipes]
+    return with_baseline, [pair for pair in within if set(pair) <= set(whole)]
 
 
 def _comparisons(
@@ -245,9 +351,7 @@ def _comparisons(
         return []
     found: list[Comparison] = []
     for kind in tables[whole[0]]:
-        pairs = list(combinations(whole, 2))
-        with_baseline = [pair for pair in pairs if pair[0] == 0]
-        for family in (with_baseline, [pair for pair in pairs if pair[0] != 0]):
+        for family in _pairs(study, whole):
             differences = []
             for first, second in family:
                 both = [seed for seed in seeds[first] if seed in seeds[second]]

@@ -13,15 +13,27 @@ from typing import Any
 
 import torch
 
-from unfooled import __version__, dataset, defence, model, store, targets, transform
+from unfooled import (
+    __version__,
+    bounds,
+    corruption,
+    dataset,
+    defence,
+    model,
+    preprocessor,
+    store,
+    targets,
+    transform,
+)
 from unfooled.dataset import Dataset
 from unfooled.engine import Done, Event, Failed
 from unfooled.engines.local import local
-from unfooled.errors import InvalidOption, UnfooledError
+from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import predict
 from unfooled.jobs import Job, Worker, jobs
 from unfooled.randomness import Draws
 from unfooled.study import Study
+from unfooled.threat import Threat
 
 _SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
 
@@ -170,13 +182,26 @@ def _try_out(study: Study, data: Dataset) -> None:
     few = torch.arange(min(4, len(data.train)))
     images, draws = data.train.pixels(few), Draws(0, "try out")
     for recipe in study.recipes:
-        for name, options in recipe.transforms:
-            transform.find(name, options, **shape)
+        transform.mixing([transform.find(name, o, **shape) for name, o in recipe.transforms])
         loss = defence.find(recipe.defence[0], **recipe.defence[1])
         with _tried(f"the training loss {loss.name}"):
             loss.function(
                 network, images, data.train.labels[few], draws=draws, progress=1.0, **loss.options
             )
+        if recipe.input:
+            before = [preprocessor.find(name, **options) for name, options in recipe.input]
+            with _tried(f"a preprocessor of the recipe {recipe.name}"):
+                predict(preprocessor.defended(network, before), images)
+            if study.certificates is not None:
+                raise InvalidModel(
+                    f"the recipe {recipe.name} has a preprocessor, for which there are no bounds; "
+                    "leave out certificates or the preprocessor"
+                )
+    if study.certificates is not None:
+        bounds.certified(network, images, data.train.labels[few], Threat("Linf", 0.0))
+    for name in study.corruptions.names if study.corruptions else ():
+        with _tried(f"the corruption {name}"):
+            corruption.find(name).apply(images, 1, draws=draws)
     labels = predict(network, images).argmax(1)
     for sweep in study.sweeps:
         found = sweep.armed([network])

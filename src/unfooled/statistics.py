@@ -66,8 +66,11 @@ class Difference:
     detectable: float
 
 
-def share(outcomes: Bool[ndarray, "s n"]) -> Estimate:
-    """The share of true outcomes.
+Outcomes = Bool[ndarray, "s n"] | Float[ndarray, "s n"]  # true or false, or shares in [0, 1]
+
+
+def share(outcomes: Outcomes) -> Estimate:
+    """The share of true outcomes, or the mean of shares.
 
     One true and one false image are added for the interval (not for the value), so that a share of
     0 has an interval with a length: up to 3 / images, as the rule of three says.
@@ -80,7 +83,7 @@ def share(outcomes: Bool[ndarray, "s n"]) -> Estimate:
     return Estimate(value, low, high, images, seeds)
 
 
-def difference(first: Bool[ndarray, "s n"], second: Bool[ndarray, "s n"]) -> Difference:
+def difference(first: Outcomes, second: Outcomes) -> Difference:
     """How much more often the second is true, paired by seed and by image.
 
     One image won and one lost are added for the interval, in the spirit of Bonett and Price 2012,

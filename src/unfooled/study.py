@@ -64,6 +64,65 @@ class Sweep:
 
 
 @dataclass(frozen=True)
+class Corruptions:
+    """How the networks are tried on images that chance, not an attacker, made worse.
+
+    Attributes:
+        names: in `corruptions/`.
+        severities: 1 to 5.
+        images: how many test images, drawn once and for all; None takes every one.
+    """
+
+    names: tuple[str, ...]
+    severities: tuple[int, ...]
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """How many images are shown to stand, by bounds.
+
+    Attributes:
+        eps: ascending, of Linf.
+        images: how many test images, drawn once and for all; None takes every one.
+    """
+
+    eps: tuple[float, ...]
+    images: int | None = None
+
+
+@dataclass(frozen=True)
+class Dose:
+    """One number of a recipe at several values.
+
+    Attributes:
+        title, unit: as a figure prints them.
+        values: ascending, above 0, which is the baseline.
+        recipes: the names of the recipes, one a value.
+    """
+
+    title: str
+    unit: str
+    values: tuple[float, ...]
+    recipes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """Several transformations together, and the same without each of them.
+
+    Attributes:
+        whole: the name of the recipe with all.
+        left_out: transformations, and
+        recipes: the names of the recipes without them.
+    """
+
+    whole: str
+    left_out: tuple[str, ...]
+    recipes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Study:
     """What is asked, and everything that decides the answer.
 
@@ -76,6 +135,9 @@ class Study:
         margin: the largest difference that nobody would care about.
         recipes: the first is the baseline that the others are compared with.
         sweeps: the attacks.
+        split: the images that are attacked: "test", or "validation" for whoever is still choosing.
+        corruptions, certificates: what else is measured; None for nothing.
+        doses, bundles: which recipes belong together.
     """
 
     name: str
@@ -87,6 +149,11 @@ class Study:
     margin: float
     recipes: tuple[Recipe, ...]
     sweeps: tuple[Sweep, ...]
+    split: str = "test"
+    corruptions: Corruptions | None = None
+    certificates: Certificates | None = None
+    doses: tuple[Dose, ...] = ()
+    bundles: tuple[Bundle, ...] = ()
 
     def job_name(self, kind: str, recipe: int, seed: int, sweep: int = 0) -> str:
         """Such as "plain-0" for a training and "plain-0-1-pgd-Linf" for its second attack."""

@@ -3,7 +3,7 @@
 import base64
 from pathlib import Path
 
-from unfooled.figures import Figure
+from unfooled.drawing import Figure
 from unfooled.page import page
 from unfooled.report import Report
 

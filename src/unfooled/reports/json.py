@@ -6,7 +6,7 @@ from dataclasses import asdict
 from unfooled.report import Report
 
 ENDING = "json"
-_SCHEMA = 1
+_SCHEMA = 2
 
 
 def json(report: Report) -> bytes:

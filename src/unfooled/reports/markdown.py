@@ -1,7 +1,8 @@
 """results.md: the answer and its tables, for a README or a pull request."""
 
-from unfooled.page import Table, page
+from unfooled.page import page
 from unfooled.report import Report
+from unfooled.tables import Table
 
 ENDING = "md"
 _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#&$~"})

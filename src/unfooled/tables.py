@@ -1,0 +1,365 @@
+"""The tables of a report, as finished text."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from unfooled import attack, defence
+from unfooled.answer import percent, points, points_interval, quoted
+from unfooled.model import Layer
+from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
+from unfooled.recipe import Recipe
+from unfooled.report import Report
+from unfooled.results import Comparison, RecipeResult
+from unfooled.statistics import Estimate
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of finished text.
+
+    Attributes:
+        title: one line above it.
+        head: of each column.
+        rows: of cells, as many as there are columns.
+        note: below it.
+    """
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    note: str = ""
+
+
+def steps(report: Report, baseline: RecipeResult) -> Table:
+    """The four steps: train, attack, train with transformations, attack."""
+    results, eps = report.results, report.study.answer_eps
+    asked = [recipe for recipe in results.featured[1:] if not recipe.control]
+    rows: list[tuple[str, ...]] = []
+    first, norm = results.first, results.norm
+    for recipe in [baseline, *asked]:
+        train, strike = ("1", "2") if recipe is baseline else ("3", "4")
+        rows.append(
+            (
+                f"{train}. Train: {recipe.title}",
+                "no attack",
+                percent(recipe.clean.value, 2),
+                _interval(recipe.clean, 2),
+                _change(results.compared(recipe.name, CLEAN, 0.0)),
+            )
+        )
+        strikes = dict.fromkeys(((first.attack, eps), (WORST, eps), (WORST, first.eps[-1])))
+        for place, (kind, at) in enumerate(strikes):
+            estimate = recipe.curve(kind, norm).at(at)
+            rows.append(
+                (
+                    f"{strike}. Attack it" if place == 0 else "",
+                    f"{kind}, eps {at:g}",
+                    percent(estimate.value),
+                    _interval(estimate),
+                    _change(results.compared(recipe.name, kind, at)),
+                )
+            )
+    return Table(
+        "The four steps",
+        (
+            "step",
+            "measured under",
+            "read correctly",
+            "95 % interval",
+            "change in points, with interval",
+        ),
+        tuple(rows),
+        f"Test images: {baseline.clean.images:,} for clean accuracy, {first.images:,} for "
+        f"{first.attack}, {baseline.curve(WORST, norm).images:,} for the worst case of all "
+        f"attacks, image by image. Changes are paired with {quoted(baseline)}.",
+    )
+
+
+def pairs(report: Report) -> Table:
+    """Every pair of recipes that is compared, under the worst case at the study's eps."""
+    results, eps = report.results, report.study.answer_eps
+    titles = {recipe.name: recipe.title for recipe in results.recipes}
+    rows = [
+        (
+            f"{titles[one.second]} less: {titles[one.first]}",
+            points(one.difference.value),
+            points_interval(one.difference),
+            "< 0.001" if one.p < 0.001 else f"{one.p:.3f}",
+            f"{100 * one.detectable:.1f}",
+            one.verdict,
+        )
+        for one in results.comparisons
+        if (one.against, one.norm, one.eps) == (WORST, results.norm, eps)
+    ]
+    return Table(
+        f"Paired differences under the worst case, eps {eps:g}",
+        ("pair", "points", "95 % interval", "p (Holm)", "detectable", "verdict"),
+        tuple(rows),
+        "Holm's correction runs over the comparisons with the baseline, and apart from them over "
+        "the other pairs.",
+    )
+
+
+def robust(report: Report) -> list[Table]:
+    """A table for each attack: recipes against eps."""
+    tables = []
+    for curve in report.results.recipes[0].curves:
+        rows = []
+        for recipe in report.results.recipes:
+            own = recipe.curve(curve.attack, curve.norm)
+            rows.append((recipe.title, *(f"{100 * e.value:.1f}" for e in own.robust)))
+            rows.append(
+                ("", *(f"{100 * e.low:.1f}\N{EN DASH}{100 * e.high:.1f}" for e in own.robust))
+            )
+        name = (
+            "Worst case of all attacks, image by image" if curve.attack == WORST else curve.attack
+        )
+        tables.append(
+            Table(
+                f"{name}: read correctly, in per cent",
+                ("recipe", *(f"eps {eps:g}" for eps in curve.eps)),
+                tuple(rows),
+                f"{curve.norm}, {curve.images:,} test images; below each number its 95 % interval. "
+                "An image that was fooled at a small eps counts as fooled at every larger one.",
+            )
+        )
+    return tables
+
+
+def corrupted(report: Report) -> Table:
+    """A row for each corruption, a column for each recipe that a page can hold."""
+    recipes = report.results.featured
+    rows = []
+    for name in recipes[0].corrupted:
+        cells = []
+        for recipe in recipes:
+            cells.append(f"{100 * recipe.corrupted[name].value:.1f}")
+            one = report.results.compared(recipe.name, name, 0.0, norm=CORRUPTION)
+            cells[-1] += f" ({points(one.difference.value)})" if one else ""
+        rows.append((name.replace("_", " "), *cells))
+    return Table(
+        "Common corruptions: read correctly, in per cent",
+        ("corruption", *(recipe.title for recipe in recipes)),
+        tuple(rows),
+        f"Means over the severities and {recipes[0].corrupted[CORRUPTED].images:,} test images; in "
+        "brackets the change from the first recipe in points. The corruptions are those of MNIST-C "
+        "(Mu and Gilmer 2019), generated anew.",
+    )
+
+
+def certified(report: Report) -> Table:
+    """Shares of the images that bounds show to stand, recipes against eps."""
+    have = [(r.title, r.certified) for r in report.results.recipes if r.certified is not None]
+    rows = [
+        (title, *(f"{100 * e.value:.1f} ({_interval(e)})" for e in curve.robust))
+        for title, curve in have
+    ]
+    return Table(
+        "Certified: shown to be read correctly under every change within eps, in per cent",
+        ("recipe", *(f"eps {eps:g}" for eps in have[0][1].eps)),
+        tuple(rows),
+        f"By interval bounds in Linf, on {have[0][1].images:,} test images, with 95 % intervals. A "
+        "lower bound of the truth, where an attack gives an upper one; loose for a network that "
+        "was not trained for it.",
+    )
+
+
+_USED = {
+    "test": "The test images were used once, at the end.",
+    "validation": "Everything in this report was measured on the validation images, for whoever is "
+    "still choosing; the test images were not touched.",
+}
+
+
+def learned(report: Report) -> Table:
+    """What each recipe reads without attack, on validation and test images."""
+    split = report.study.split
+    rows = []
+    for recipe in report.results.recipes:
+        own = [f"{_mean(values)}" for values in (recipe.validation, recipe.transformed)]
+        count = f"{len(recipe.overfitted)} of {len(recipe.seeds)}"
+        watched = recipe.history[0][-1]["several_steps"] is not None
+        rows.append((recipe.title, *own, percent(recipe.clean.value, 2), count if watched else "-"))
+    return Table(
+        "Without attack",
+        ("recipe", "validation", "validation, transformed", split, "overfitted to one step"),
+        tuple(rows),
+        "Means over the seeds. Validation images are held-out training images; they were measured "
+        f"after every epoch, as they are and with the recipe's transformations. {_USED[split]}",
+    )
+
+
+def aimed(report: Report) -> Table:
+    """For each attack with targets, how many images it turned into the class that was wanted."""
+    classes = report.environment["data"]["classes"]
+    rows = []
+    for one in report.results.targeted:
+        extremes = one.extremes()
+        told = ["", ""]
+        for place, (row, column) in enumerate(extremes or ()):
+            cell = one.cells[row][column]
+            if cell is not None:
+                told[place] = (
+                    f"{classes[row]} to {classes[column]}: {100 * cell.value:.0f} "
+                    f"({_interval(cell, 0)})"
+                )
+        rows.append(
+            (
+                report.results.recipe(one.recipe).title,
+                f"{one.attack}, {one.norm} {one.eps:g}",
+                percent(one.turned.value),
+                _interval(one.turned),
+                *told,
+            )
+        )
+    return Table(
+        "Images that can be turned into a chosen class",
+        ("recipe", "attack", "turned", "95 % interval", "most often, in %", "least often, in %"),
+        tuple(rows),
+        "Turned: the share of the test images that the attack turned into the class chosen for "
+        "them (into at least one, where every other class was a target).",
+    )
+
+
+def layers(layers: Sequence[Layer]) -> Table:
+    """The network, layer by layer."""
+    return Table("Layers", *layer_cells(layers))
+
+
+def layer_cells(layers: Sequence[Layer]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Head and rows of a table that explains a network layer by layer."""
+    rows = [
+        (
+            layer.kind,
+            " x ".join(map(str, layer.output)),
+            layer.kernel or "-",
+            f"{layer.field} x {layer.field}" if layer.field else "whole image",
+            f"{layer.parameters:,}",
+            f"{layer.multiplications:,}",
+        )
+        for layer in layers
+    ]
+    return ("layer", "output", "kernel", "sees", "parameters", "multiplications"), tuple(rows)
+
+
+def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
+    """Head and rows of the short table that a terminal shows."""
+    results, eps = report.results, report.study.answer_eps
+    first, norm = results.first, results.norm
+    head = (f"eps {eps:g}", "no attack", first.attack, WORST, "change in points", "verdict")
+    rows = []
+    for recipe in results.recipes:
+        worst = recipe.curve(WORST, norm).at(eps)
+        one = results.compared(recipe.name, WORST, eps)
+        change = (
+            f"{points(one.difference.value)} ({points_interval(one.difference)})" if one else ""
+        )
+        alone = recipe.curve(first.attack, norm).at(eps)
+        cells = (percent(recipe.clean.value), percent(alone.value), percent(worst.value))
+        rows.append((recipe.title, *cells, change, one.verdict if one else "baseline"))
+    return head, tuple(rows)
+
+
+def recipes(report: Report) -> Table:
+    """How each recipe trains."""
+    rows = [(recipe.title, *_told(recipe)) for recipe in report.study.recipes]
+    return Table(
+        "Recipes", ("recipe", "transformations", "training loss", "plan", "role"), tuple(rows)
+    )
+
+
+def attacks(report: Report) -> Table:
+    """What was measured, on how many images, and who knows what."""
+    rows = []
+    for sweep in report.study.sweeps:
+        found = attack.find(sweep.attack, **sweep.options)
+        images = "all" if sweep.images is None else f"{sweep.images:,}"
+        eps = ", ".join(f"{eps:g}" for eps in sweep.eps)
+        rows.append(
+            (
+                found.title,
+                f"{sweep.norm}: {eps}",
+                images,
+                _options(found.all_options) or "-",
+                found.knows,
+            )
+        )
+    if report.study.corruptions is not None:
+        asked = report.study.corruptions
+        images = "all" if asked.images is None else f"{asked.images:,}"
+        severities = ", ".join(map(str, asked.severities))
+        rows.append(("Common corruptions", f"severity {severities}", images, "-", "nothing"))
+    return Table(
+        "Attacks", ("attack", "norm and eps", "test images", "options", "knows"), tuple(rows)
+    )
+
+
+def machine(report: Report) -> Table:
+    """Versions, data and device."""
+    environment = report.environment
+    data = environment["data"]
+    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
+    train, validation, test = data["images"]
+    rows = (
+        (
+            "command",
+            f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
+            f"{report.study.seeds} (study.toml lies in the run's folder)",
+        ),
+        ("seeds", ", ".join(map(str, range(report.study.seeds)))),
+        (
+            "data",
+            f"{data['name']}: {train:,} training, {validation:,} validation, {test:,} test images",
+        ),
+        ("SHA-256 of the data", data["sha256"]),
+        ("unfooled", environment["unfooled"]),
+        ("Python", f"{environment['python']} on {environment['machine']}"),
+        ("packages", packages),
+        ("device", f"{environment['device']}, {environment['workers']} workers"),
+        ("work", f"{report.seconds:,.0f} seconds, summed over the workers"),
+    )
+    return Table("Versions and data", ("what", "value"), rows)
+
+
+def _interval(estimate: Estimate, digits: int = 1) -> str:
+    return f"{100 * estimate.low:.{digits}f} to {100 * estimate.high:.{digits}f}"
+
+
+def _change(one: Comparison | None) -> str:
+    if one is None:
+        return ""
+    return f"{points(one.difference.value)} ({points_interval(one.difference)}) {one.verdict}"
+
+
+def _mean(values: Sequence[float]) -> str:
+    return percent(sum(values) / len(values), 2)
+
+
+def _told(recipe: Recipe) -> tuple[str, ...]:
+    transforms = "; ".join(f"{name}({_options(options)})" for name, options in recipe.transforms)
+    if recipe.input:
+        before = "; ".join(f"{name}({_options(options)})" for name, options in recipe.input)
+        transforms = f"{transforms or 'none'}; in front of the network: {before}"
+    loss = defence.find(recipe.defence[0], **recipe.defence[1])
+    plan = recipe.plan
+    extra = [
+        f", {what} by {value:g}"
+        for what, value in (
+            ("weights averaged", plan.averaging),
+            ("weights perturbed", plan.weight_perturbation),
+        )
+        if value
+    ]
+    return (
+        transforms or "none",
+        f"{loss.name}({_options(loss.all_options)})" if loss.all_options else loss.name,
+        f"{plan.epochs} epochs of {plan.batch_size} images a step, Adam, one cycle to "
+        f"{plan.learning_rate:g}{''.join(extra)}",
+        {"": "studied", "positive": "positive control", "sham": "sham control"}[recipe.control],
+    )
+
+
+def _options(options: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())
