@@ -9,12 +9,6 @@ from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
 
 _LISTED = 6  # recipes that a sentence can hold one by one
-_WORDS = {
-    HELPS: "help",
-    HURTS: "hurt",
-    NO_DIFFERENCE: "make no difference beyond the margin",
-    CANNOT_TELL: "cannot be told",
-}
 
 
 @dataclass(frozen=True)
@@ -127,14 +121,25 @@ def _clause(one: Comparison, recipe: RecipeResult) -> str:
 
 def _counted(asked: Sequence[Comparison], results: Results) -> list[str]:
     """How many help and how many hurt, and the ends; for more recipes than a sentence can hold."""
-    by = {word: [one for one in asked if one.verdict == word] for word in _WORDS}
-    counts = [f"{len(found)} {_WORDS[word]}" for word, found in by.items() if found]
-    clauses = [f"of {len(asked)} recipes {_listed(counts)}"]
-    for word, best in ((HELPS, max), (HURTS, min)):
-        if by[word]:
-            one = best(by[word], key=lambda one: one.difference.value)
-            clauses.append(f"most of all {_clause(one, results.recipe(one.second))}")
-    return clauses
+    parts = []
+    for word, furthest in ((HELPS, max), (HURTS, min)):
+        by = [one for one in asked if one.verdict == word]
+        if by:
+            one = furthest(by, key=lambda one: one.difference.value)
+            change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
+            most = f"most of all {quoted(results.recipe(one.second))} ({change})"
+            parts.append(f"{len(by)} {word if len(by) == 1 else word.removesuffix('s')}, {most}")
+    same = sum(one.verdict == NO_DIFFERENCE for one in asked)
+    if same:
+        makes = "makes" if same == 1 else "make"
+        parts.append(f"{same} {makes} no difference beyond {100 * _margin(results):g} points")
+    untold = sum(one.verdict == CANNOT_TELL for one in asked)
+    parts += [f"for {untold} it cannot be told"] if untold else []
+    return [f"of {len(asked)} recipes {_listed(parts)}"]
+
+
+def _margin(results: Results) -> float:
+    return float(results.study["margin"])
 
 
 def _short(verdicts: Sequence[str]) -> str:
@@ -220,7 +225,7 @@ def _overfitted(results: Results) -> list[Doubt]:
     return [
         Doubt(
             f"{recipe.title}: catastrophic overfitting in {len(recipe.overfitted)} of "
-            f"{len(recipe.seeds)} trainings; the weights of their most robust epoch were kept.",
+            f"{len(recipe.seeds)} trainings; they went on from before it with twice the steps.",
             serious=False,
         )
         for recipe in results.recipes

@@ -76,7 +76,7 @@ def board(report: Report) -> Figure:
     results = report.results
     rows, columns = shown(results), harms(results)
     told = []
-    with drawn_on(0.92 * len(columns), 0.29 * len(rows) + 0.45) as (canvas, axes):
+    with drawn_on(1.05 * len(columns), 0.29 * len(rows) + 0.45) as (canvas, axes):
         axis = axes[0]
         for row, recipe in enumerate(rows):
             words = []
@@ -84,11 +84,11 @@ def board(report: Report) -> Figure:
                 value, one = harm.of(recipe).value, harm.change(results, recipe)
                 face = _FACES.get(one.verdict, "#F2F2F2") if one else "#FFFFFF"
                 axis.add_patch(_tile(column, row, face))
-                axis.text(column - 0.02, row, f"{100 * value:.1f}", ha="right", va="center")
+                axis.text(column - 0.1, row, f"{100 * value:.1f}", ha="right", va="center")
                 words.append(f"{harm.head.replace(chr(10), ' ')} {percent(value)}")
                 if one is not None:
                     change = _MARKS.get(one.verdict, "") + points(one.difference.value)
-                    axis.text(column + 0.06, row, change, va="center", fontsize=6.5, color=INK)
+                    axis.text(column - 0.03, row, change, va="center", fontsize=6.5, color=INK)
                     words[-1] += f" ({one.verdict})"
             told.append(f"{recipe.title}: {', '.join(words)}")
         axis.set_xlim(-0.5, len(columns) - 0.5)
@@ -103,7 +103,7 @@ def board(report: Report) -> Figure:
         svg = finished(canvas)
     return Figure(
         "board",
-        "What helps against what",
+        "Every recipe against every kind of harm",
         "Per cent read correctly, and in small print the change from the first row in points. "
         "\N{BLACK UP-POINTING TRIANGLE} on blue: it helps; \N{BLACK DOWN-POINTING TRIANGLE} on "
         "orange: it hurts; white: no difference beyond the margin; grey: cannot tell. Verdicts "

@@ -31,7 +31,10 @@ app = typer.Typer(
 )
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
-FOLDERS = ("attacks", "datasets", "defences", "models", "reports", "engines")
+FOLDERS = (
+    *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
+    *("reports", "engines"),
+)
 LISTED = (*FOLDERS, "studies", "transforms")
 _HERE = Path(__file__).parent
 # Inside an installed package; beside src in a checkout.
@@ -203,7 +206,7 @@ def list_(
             _ladder("" if what else "  ")
             continue
         for name, line in _members(folder):
-            out.print(f"{'' if what else '  '}[cyan]{name:<18}[/cyan] {line}", soft_wrap=True)
+            out.print(f"{'' if what else '  '}[cyan]{name:<24}[/cyan] {line}", soft_wrap=True)
 
 
 def _ladder(indent: str) -> None:
@@ -228,7 +231,7 @@ def _ladder(indent: str) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Of an attack, data set, defence, model or study.")],
+    name: Annotated[str, typer.Argument(help="Of an attack, defence, model, study, data set, ...")],
 ) -> None:
     """Everything about one of them: its options, its source, a model's layers."""
     from unfooled import catalog
@@ -255,8 +258,8 @@ def _show(folder: str, name: str) -> None:
     member = catalog.function(folder, name)
     out.print(f"[bold]{name}[/bold] (in {folder})", highlight=False)
     out.print(inspect.getdoc(member) or "", markup=False, soft_wrap=True)
-    if folder in ("attacks", "defences"):
-        given = attack.GIVEN if folder == "attacks" else defence.GIVEN
+    if folder in ("attacks", "defences", "preprocessors"):
+        given = {"attacks": attack.GIVEN, "defences": defence.GIVEN}.get(folder, ("draws",))
         known = catalog.options(member, given)
         out.print("" if known or folder == "attacks" else "  no options")
         for option, default in known.items():

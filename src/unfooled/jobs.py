@@ -101,7 +101,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
             found.append(Job(kind, index, seed, 0, key, (train,), cost))
         if seed == 0:
             first = [plain["sweeps"][0], catalog.fingerprint(study.sweeps[0].attack)]
-            key = _key({"train": _judged(study, train), "pictures": first})
+            key = _key({"train": _judged(study, train), "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
 
@@ -200,7 +200,7 @@ class Worker:
         study, data = self.study, self.data
         split, sweep = data.split(study.split), study.sweeps[job.sweep]
         if job.kind == "pictures":
-            return pictures(network, data, sweep)
+            return pictures(network, split, sweep)
         if job.kind == "corrupted" and study.corruptions is not None:
             asked, draws = study.corruptions, Draws(0, "corruptions")
             ids = split.sample(asked.images or len(split))
@@ -235,8 +235,8 @@ def attacked(
     )
 
 
-def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
-    """One test image of each class before and after the attack, and a look inside the network.
+def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:
+    """One image of each class before and after the attack, and a look inside the network.
 
     Returns:
         ids and labels `[k]`; images as bytes `[1 + t, k, c, h, w]`, the first row without attack;
@@ -244,10 +244,10 @@ def pictures(network: nn.Module, data: Dataset, sweep: Sweep) -> Arrays:
         on the last image `[f, h, w]`, empty for a network without convolutions.
     """
     device = next(network.parameters()).device
-    test = data.test
-    # Of a class that no test image shows there is no picture.
-    ids = torch.stack([torch.nonzero(test.labels == label)[0, 0] for label in test.labels.unique()])
-    images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
+    # Of a class that no image shows there is no picture.
+    every = split.labels.unique()
+    ids = torch.stack([torch.nonzero(split.labels == label)[0, 0] for label in every])
+    images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
     found = sweep.armed([network]).sweep(
         network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
     )

@@ -139,7 +139,7 @@ def _effects_words(report: Report) -> tuple[str, ...]:
     results, eps = report.results, report.study.answer_eps
     first = results.first.attack
     found = []
-    for recipe in results.recipes[1:]:
+    for recipe in results.featured[1:]:
         alone = results.compared(recipe.name, first, eps)
         worst = results.compared(recipe.name, WORST, eps)
         if alone is None or worst is None or alone.verdict == worst.verdict:

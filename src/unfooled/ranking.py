@@ -93,7 +93,7 @@ def _dose(report: Report, place: int) -> Figure:
     answer = report.study.answer_eps
     alone = [recipe.curve(first.attack, first.norm).at(answer) for _, recipe in pairs]
     lines.append((f"{first.attack} alone, eps {answer:g}", alone))
-    with drawn_on(5.2, 2.7) as (canvas, axes):
+    with drawn_on(7.1, 2.5) as (canvas, axes):
         axis, x = axes[0], [value for value, _ in pairs]
         for line, (label, estimates) in enumerate(lines):
             _band(axis, x, estimates, line, label)
@@ -104,7 +104,8 @@ def _dose(report: Report, place: int) -> Figure:
         axis.set_xticks(x, [f"{value:g}" for value in x])
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
         axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
-        svg = finished(canvas)
+        canvas.subplots_adjust(0.09, 0.18, 0.7, 0.97)
+        svg = finished(canvas, tight=False)
     values = ", ".join(f"{value:g}" for value in x)
     return Figure(
         f"dose-{place}",
@@ -158,8 +159,8 @@ def _interval(axis: "Axes", row: int, one: Comparison) -> None:
     change = one.difference
     axis.plot([100 * change.low, 100 * change.high], [row] * 2, color=colour, lw=1.6)
     axis.plot(100 * change.value, row, "D", color=colour, ms=4.5)
-    cells = ((1.15, points(change.value), "right"), (1.19, points_interval(change), "left"))
-    for x, text, side in (*cells, (1.55, one.verdict, "left")):
+    cells = ((1.13, points(change.value), "right"), (1.16, points_interval(change), "left"))
+    for x, text, side in (*cells, (1.46, one.verdict, "left")):
         where = axis.get_yaxis_transform()
         axis.text(x, row, text, fontsize=7, transform=where, ha=side, va="center")
 

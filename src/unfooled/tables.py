@@ -1,6 +1,7 @@
 """The tables of a report, as finished text."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,9 @@ from unfooled.recipe import Recipe
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult
 from unfooled.statistics import Estimate
+
+
+_STEPS = 3  # recipes whose steps the first page can hold
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,9 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
     """The four steps: train, attack, train with transformations, attack."""
     results, eps = report.results, report.study.answer_eps
     asked = [recipe for recipe in results.featured[1:] if not recipe.control]
+    if len(asked) > _STEPS:  # the best and the worst alone
+        asked.sort(key=lambda recipe: -recipe.curve(WORST, results.norm).at(eps).value)
+        asked = [asked[0], asked[-1]]
     rows: list[tuple[str, ...]] = []
     first, norm = results.first, results.norm
     for recipe in [baseline, *asked]:
@@ -141,12 +148,17 @@ def corrupted(report: Report) -> Table:
         rows.append((name.replace("_", " "), *cells))
     return Table(
         "Common corruptions: read correctly, in per cent",
-        ("corruption", *(recipe.title for recipe in recipes)),
+        ("corruption", *(_breakable(recipe.title) for recipe in recipes)),
         tuple(rows),
         f"Means over the severities and {recipes[0].corrupted[CORRUPTED].images:,} test images; in "
         "brackets the change from the first recipe in points. The corruptions are those of MNIST-C "
         "(Mu and Gilmer 2019), generated anew.",
     )
+
+
+def _breakable(title: str) -> str:
+    """A title that may go on in the next line inside a long name."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "\N{ZERO WIDTH SPACE}", title)
 
 
 def certified(report: Report) -> Table:

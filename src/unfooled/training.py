@@ -27,7 +27,7 @@ from unfooled.transform import Apply, Mix
 _WATCHED = 500  # training images, at most, on which catastrophic overfitting is looked for
 _AT_ONCE = 1000  # validation images, so that memory does not grow with their number
 _CARRIED = 2**32  # bytes of images, at most, that are brought to the device once and for all
-_HALF = 0.5  # of those, which one step must leave standing
+_MANY = 0.7  # of those, which one step must leave standing
 _LOOKS = 4  # times an epoch that it is looked for
 
 
@@ -309,7 +309,7 @@ def collapsed(look: Look) -> bool:
     Source: Wong et al. 2020, https://arxiv.org/abs/2001.03994, section 5.2 (catastrophic
     overfitting, found by a small PGD on training images).
     """
-    return look.single_step > _HALF and look.several_steps < look.single_step / 2
+    return look.single_step > _MANY and look.several_steps < look.single_step / 2
 
 
 def _uphill(network: nn.Module, size: float) -> list[tuple[Tensor, Tensor]]:
