@@ -318,8 +318,8 @@ def _members(folder: str) -> Iterator[tuple[str, str]]:
     elif folder == "transforms":
         from unfooled import transform
 
-        for name in transform.names():
-            yield name, transform.how(name)
+        for name in sorted(transform.names(), key=lambda name: (transform.how(name), name)):
+            yield name, f"{transform.how(name):<16}{transform.line(name)}"
     else:
         for name in catalog.names(folder):
             doc = inspect.getdoc(catalog.function(folder, name)) or ""

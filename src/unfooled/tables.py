@@ -15,7 +15,6 @@ from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult
 from unfooled.statistics import Estimate
 
-
 _STEPS = 3  # recipes whose steps the first page can hold
 
 

@@ -7,6 +7,7 @@ image.
 """
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -120,14 +121,24 @@ def doubt(name: str, classes: Sequence[str]) -> str:
 
 
 def names() -> list[str]:
-    """Every transformation that torchvision has."""
+    """Every transformation of torchvision's that changes images and leaves them images."""
+    return sorted(_classes() - _UNFIT)
+
+
+def _classes() -> set[str]:
     from torchvision.transforms import v2
 
-    return sorted(
-        name
-        for name, member in inspect.getmembers(v2, inspect.isclass)
-        if issubclass(member, v2.Transform) and member is not v2.Transform
-    )
+    members = inspect.getmembers(v2, inspect.isclass)
+    return {name for name, member in members if issubclass(member, v2.Transform)}
+
+
+def line(name: str) -> str:
+    """What a transformation of torchvision's does, in torchvision's words."""
+    from torchvision.transforms import v2
+
+    first = (inspect.getdoc(getattr(v2, name)) or "").partition("\n\n")[0]
+    words = re.sub(r"\s*<[^>]*>`_|`", "", " ".join(first.split()))
+    return f"{words.partition('. ')[0].rstrip('.')}."
 
 
 def how(name: str) -> str:
@@ -138,7 +149,7 @@ def how(name: str) -> str:
 def _torchvisions(name: str, options: Mapping[str, Any]) -> Transform:
     from torchvision.transforms import InterpolationMode, v2
 
-    if name not in names():
+    if name not in _classes():
         raise UnknownName(f"{catalog.unknown(name, names())} (torchvision's transformations)")
     given = dict(options)
     try:
@@ -252,3 +263,15 @@ def _made_up(channels: int, size: int) -> Images:
 
 def _ids(images: Images, draws: Draws) -> Tensor:
     return torch.arange(len(images)) if draws.ids is None else draws.ids
+
+
+# They need functions or boxes, or make something else of an image, or another size.
+_UNFIT = {
+    *("Transform", "Compose", "Identity", "Lambda", "LinearTransformation", "Normalize"),
+    *("RandomApply", "RandomChoice", "RandomOrder", "SetClampingMode"),
+    *("ClampBoundingBoxes", "ClampKeyPoints", "ConvertBoundingBoxFormat", "SanitizeBoundingBoxes"),
+    *("SanitizeKeyPoints", "UniformTemporalSubsample", "RandomIoUCrop", "RandomZoomOut"),
+    *("ConvertImageDtype", "PILToTensor", "ToDtype", "ToImage", "ToPILImage", "ToPureTensor"),
+    *("ToTensor", "JPEG", "RGB", "FiveCrop", "TenCrop", "Pad", "CenterCrop", "Resize"),
+    *("RandomResize", "RandomShortestSize", "ScaleJitter"),
+}
