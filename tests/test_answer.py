@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -204,3 +205,38 @@ def test_a_difference_is_written_in_points_with_its_sign(value: float, text: str
 
 def test_an_interval_is_written_from_its_lower_to_its_upper_end() -> None:
     assert points_interval(Estimate(0.0, -0.0123, 0.0456, 10, 5)) == f"{MINUS}1.2 to +4.6"
+
+
+def test_mirrored_digits_are_told_where_the_classes_are_digits() -> None:
+    flipped = Recipe("flip", "Flipped", transforms=(("RandomHorizontalFlip", {}),))
+    found = results()
+    study = {**found.study, "recipes": [*found.study["recipes"], asdict(flipped)]}
+    found = replace(found, study=study)
+    told = [doubt.sentence for doubt in answer(found, tuple("0123456789")).doubts]
+    assert any(one.startswith("Flipped: RandomHorizontalFlip mirrors digits") for one in told)
+    assert not any("mirrors" in doubt.sentence for doubt in answer(found, ("cat", "dog")).doubts)
+
+
+def test_of_many_recipes_the_ends_are_named_and_the_others_counted() -> None:
+    verdicts = ("helps", "helps", "hurts", "no difference", "cannot tell", "cannot tell", "hurts")
+    names = [f"r{place}" for place in range(7)]
+    recipes = [Recipe("plain", "Plain"), *(Recipe(name, name.upper()) for name in names)]
+    study = toys.study(
+        recipes=tuple(recipes), sweeps=(Sweep("fgsm", {}, "Linf", (0.0, 0.1, 0.3)),), seeds=5
+    )
+    comparisons = tuple(
+        Comparison("plain", name, WORST, "Linf", 0.1, estimate(value), 0.01, 0.03, verdict)
+        for name, verdict, value in zip(
+            names, verdicts, (0.1, 0.2, -0.3, 0.0, 0.05, -0.05, -0.1), strict=True
+        )
+    )
+    found = replace(
+        results(),
+        study=study.plain(),
+        recipes=tuple(result(recipe, 5, 0.05) for recipe in recipes),
+        comparisons=comparisons,
+    )
+    said = answer(found).sentence
+    assert "of 7 recipes 2 help, most of all “R1” (+20.0 points, +18.0 to +22.0)" in said
+    assert f"2 hurt, most of all “R2” ({MINUS}30.0 points" in said
+    assert "1 makes no difference beyond 2 points, and for 2 it cannot be told" in said

@@ -177,6 +177,11 @@ def test_the_list_says_how_each_is_applied() -> None:
     assert set(NAMES) <= set(known)
     assert [name for name in known if transform.how(name) == "batched"] == NAMES
     assert transform.how("Resize") == "image by image"
+    assert not {"Compose", "Lambda", "ToTensor", "Resize"} & set(known)
+    assert transform.line("RandomRotation") == "Rotate the input by angle."
+    for name in known:
+        assert 10 < len(transform.line(name)) < 200
+        assert "`" not in transform.line(name)
 
 
 def test_several_are_applied_in_order_with_draws_of_their_own() -> None:
