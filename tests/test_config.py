@@ -419,6 +419,18 @@ eps = [0.1, 0.3]
         ("[corruptions]\nseverities = [6]", "corruptions.severities[0]: input should be less"),
         ('[corruptions]\nnames = ["fogg"]', "did you mean 'fog'"),
         ("[corruptions]\nseverity = 3", "no such key; known here: names, severities, images"),
+        ("[corruptions]\nnames = []", "corruptions.names: list should have at least 1"),
+        ('[corruptions]\nnames = ["fog", "fog"]', "corruptions.names: fog stands there twice"),
+        ("[corruptions]\nseverities = [1, 1]", "corruptions.severities: 1 stands there twice"),
+        (
+            '[doses.sd]\noption = "sigma"\nvalues = [0, 0.1]\n'
+            'transform = { name = "GaussianNoise" }',
+            "input should be greater than 0",
+        ),
+        (
+            '[doses.x]\noption = "name"\nvalues = [0.1]\ndefence = { name = "adversarial" }',
+            "adversarial has no option 'name'",
+        ),
         ("[certificates]\neps = [0.2, 0.1]", "certificates.eps: must ascend"),
         ("[certificates]\neps = [0]", "certificates.eps[0]: input should be greater than 0"),
         ('[recipes.odd]\ninput = [{ name = "jpg" }]', "did you mean 'jpeg'"),

@@ -1,5 +1,6 @@
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from unfooled.errors import JobFailed
 from unfooled.evaluation import Evaluation
 from unfooled.jobs import Job, Worker
 from unfooled.recipe import Plan, Recipe
-from unfooled.study import Study, Sweep
+from unfooled.study import Certificates, Corruptions, Study, Sweep
 
 
 def by_name(study: Study, data: Dataset, device: str = "cpu") -> dict[str, Job]:
@@ -216,3 +217,33 @@ def test_a_training_that_fails_is_an_error(striped: Dataset) -> None:
 
 def test_a_job_is_plain_enough_to_be_told(striped: Dataset) -> None:
     assert json.dumps([asdict(job) for job in jobs.jobs(toys.study(), striped, "cpu")])
+
+
+def test_a_users_own_attack_inside_a_defence_decides_the_training(
+    striped: Dataset, tmp_path: Path
+) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("from unfooled.attacks.mifgsm import mifgsm\n")
+    own = Recipe("own", "Own", defence=("adversarial", {"attack": f"{file}:mifgsm"}))
+    study = toys.study(recipes=(toys.study().recipes[0], own))
+    before = by_name(study, striped)
+    file.write_text("# another\nfrom unfooled.attacks.mifgsm import mifgsm\n")
+    after = by_name(study, striped)
+    moved = {name for name in before if before[name].key != after[name].key}
+    assert moved == {name for name in before if name.startswith("own")}
+
+
+def test_what_stands_before_a_network_and_the_split_decide_what_is_measured_but_no_training(
+    striped: Dataset,
+) -> None:
+    study = toys.study(corruptions=Corruptions(("fog",), (1,)), certificates=Certificates((0.1,)))
+    plain, flips = study.recipes
+    before = by_name(study, striped)
+    bits = replace(study, recipes=(plain, replace(flips, input=(("bit_depth", {"bits": 1}),))))
+    moved = {n for n, job in by_name(bits, striped).items() if before[n].key != job.key}
+    assert moved == {n for n in before if n.startswith("flips") and before[n].kind != "train"}
+    other = by_name(replace(study, split="validation"), striped)
+    moved = {n for n, job in other.items() if before[n].key != job.key}
+    assert moved == {n for n in before if before[n].kind != "train"}
+    kinds = {job.kind for job in before.values()}
+    assert kinds == {"train", "attack", "corrupted", "certified", "pictures"}

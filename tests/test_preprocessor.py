@@ -145,3 +145,27 @@ def test_a_users_own_counts_as_random_and_without_gradient(tmp_path: Path) -> No
     assert found.backward is not None
     net = defended(nn.Flatten(), [found])
     torch.testing.assert_close(net(IMAGES), IMAGES.flatten(1) / 4)
+
+
+def test_a_users_own_draws_the_same_for_every_image_and_each_time(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import torch\n"
+        "def shaken(images, *, draws):\n"
+        "    noise = draws.normal(images) + torch.rand_like(images)\n"
+        "    return (images + 0.1 * noise).clamp(0, 1)\n"
+    )
+    net = defended(nn.Flatten(), [preprocessor.find(f"{file}:shaken")])
+    state = torch.get_rng_state()
+    together = net(IMAGES)
+    assert torch.equal(together, net(IMAGES))
+    assert torch.equal(together[4:5], net(IMAGES[4:5]))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert not torch.equal(together, IMAGES.flatten(1))
+
+
+def test_a_function_that_takes_no_draws_is_no_preprocessor(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("def flip(images):\n    return images\n")
+    with pytest.raises(InvalidOption, match="it takes no draws"):
+        preprocessor.find(f"{file}:flip")

@@ -274,3 +274,35 @@ def test_mixed_images_are_learned_with_both_their_labels(
     train(striped, replace(mixed, plan=replace(PLAN, epochs=1)))
     own, other = seen[:2]
     assert torch.equal(other, own.roll(1))
+
+
+def test_after_each_of_two_collapses_the_optimiser_stands_where_it_stood(
+    striped: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moments: list[torch.Tensor] = []
+    restore = training._Loop._restore
+
+    def noted(loop: Any, state: dict[str, Any]) -> None:
+        restore(loop, state)
+        moments.append(loop.adam.state[next(loop.network.parameters())]["exp_avg"].clone())
+
+    monkeypatch.setattr(training._Loop, "_restore", noted)
+    looked(striped, monkeypatch, [WELL] * 2 + [ILL] * 2 + [WELL] * 4)
+    assert len(moments) == 2
+    assert torch.equal(*moments)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"attack": "mifgsm", "eps": 0.1},
+        {"attack": "spatial", "norm": "spatial", "eps": 1.0},
+        {"attack": "fmn", "norm": "L0", "eps": 4.0, "warm_up": 0.0},
+    ],
+)
+def test_any_attack_can_be_trained_against(striped: Dataset, options: dict[str, Any]) -> None:
+    few = replace(striped, train=striped.train.part(0, 80))
+    recipe = replace(PLAIN, plan=replace(PLAN, epochs=1), defence=("adversarial", options))
+    trained = train(few, recipe)
+    assert math.isfinite(trained.history[-1].loss)
+    assert trained.overfitted is None

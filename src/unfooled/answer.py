@@ -8,6 +8,7 @@ from unfooled.outcomes import WORST
 from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
 
+_ONLY_DOSES = "The figures of the doses hold the answer."
 _LISTED = 6  # recipes that a sentence can hold one by one
 
 
@@ -60,7 +61,8 @@ def answer(results: Results, classes: Sequence[str] = ()) -> Answer:
     clauses = [_clause(one, results.recipe(one.second)) for one in asked]
     if len(asked) > _LISTED:
         clauses = _counted(asked, results)
-    sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else "Nothing was compared."
+    nothing = _ONLY_DOSES if results.study["doses"] else "Nothing was compared."
+    sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else nothing
     if any(doubt.serious for doubt in doubts):
         return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
     return Answer(_short([one.verdict for one in asked]), sentence, doubts)
@@ -90,13 +92,13 @@ def points_interval(estimate: Estimate) -> str:
 def _asked(results: Results) -> list[Comparison]:
     """The recipes under study, held against the baseline where the question is answered.
 
-    Those of doses and bundles are not counted: they have figures of their own.
+    Those of doses and parts of bundles are not counted: they have figures of their own.
     """
     eps = float(results.study["answer_eps"])
     found = [
         results.compared(recipe.name, WORST, eps)
-        for recipe in results.asked
-        if recipe.name not in results.grouped
+        for recipe in results.alone[1:]
+        if not recipe.control
     ]
     return [one for one in found if one is not None]
 

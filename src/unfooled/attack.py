@@ -364,7 +364,7 @@ def _joined(parts: Sequence[Attacked]) -> Attacked:
     )
 
 
-def find(name: str, **options: Any) -> Attack:
+def find(name: str, /, **options: Any) -> Attack:
     """The attack of that name, or the user's own `file.py:function`.
 
     Raises:

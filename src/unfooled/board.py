@@ -64,17 +64,10 @@ def harms(results: Results) -> list[Harm]:
     return found
 
 
-def shown(results: Results) -> list[RecipeResult]:
-    """The rows: every recipe that belongs to no dose or bundle, and whole bundles."""
-    parts = {name for part in results.study["doses"] for name in part["recipes"]}
-    parts |= {name for part in results.study["bundles"] for name in part["recipes"]}
-    return [recipe for recipe in results.recipes if recipe.name not in parts]
-
-
 def board(report: Report) -> Figure:
     """Recipes against harms: what is read correctly, and the change from the baseline."""
     results = report.results
-    rows, columns = shown(results), harms(results)
+    rows, columns = results.alone, harms(results)
     told = []
     with drawn_on(1.05 * len(columns), 0.29 * len(rows) + 0.45) as (canvas, axes):
         axis = axes[0]

@@ -44,8 +44,8 @@ def margins(
     0 in the label's own column. An image whose other columns are all below 0 cannot be fooled.
 
     Args:
-        model: an `nn.Sequential` of the layers in `_THROUGH`, ending in a linear layer, in the mode
-            in which it stands; batch normalisation must be in eval mode.
+        model: an `nn.Sequential` of the layers in `_THROUGH`, ending in a linear layer. Dropout is
+            passed by as in eval mode; batch normalisation must be in it.
         threat: Linf.
 
     Raises:
@@ -63,7 +63,7 @@ def margins(
             f"bounds need a network that ends in a linear layer; it ends in {type(last).__name__}"
         )
     for module in before:
-        through = next((way for kind, way in _THROUGH.items() if type(module) is kind), None)
+        through = _THROUGH.get(type(module))
         if through is None:
             known = ", ".join(kind.__name__ for kind in _THROUGH)
             raise InvalidModel(
@@ -164,6 +164,5 @@ _THROUGH: dict[type[nn.Module], Callable[[Any, Box], Box]] = {
     nn.MaxPool2d: _monotone,
     nn.AvgPool2d: _both,
     nn.Flatten: _both,
-    nn.Identity: _same,
-    nn.Dropout: _same,
+    **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), _same),
 }

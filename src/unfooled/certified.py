@@ -14,6 +14,8 @@ from unfooled.dataset import Split
 from unfooled.shapes import Labels
 from unfooled.threat import Threat
 
+_AT_ONCE = 1000  # images
+
 
 @dataclass(frozen=True)
 class Certified:
@@ -50,6 +52,9 @@ def certified(model: nn.Module, split: Split, ids: Labels, eps: Sequence[float])
         InvalidModel: there are no bounds for such a network.
     """
     device = next((p.device for p in model.parameters()), torch.device("cpu"))
-    images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
-    rows = [bounds.certified(model, images, labels, Threat("Linf", one)) for one in eps]
-    return Certified(tuple(eps), ids.numpy(), torch.stack(rows).cpu().numpy())
+    stands = []
+    for part in ids.split(_AT_ONCE):
+        images, labels = split.pixels(part).to(device), split.labels[part].to(device)
+        rows = [bounds.certified(model, images, labels, Threat("Linf", one)) for one in eps]
+        stands.append(torch.stack(rows).cpu())
+    return Certified(tuple(eps), ids.numpy(), torch.cat(stands, dim=1).numpy())

@@ -111,7 +111,9 @@ class _Dose(_Plan):
     title: str | None = Field(default=None, min_length=1, max_length=60)
     unit: str = Field(default="", max_length=20)
     option: str
-    values: Annotated[list[Annotated[float, Field(gt=0)] | int], Field(min_length=1)]
+    values: Annotated[
+        list[Annotated[float, Field(gt=0)] | Annotated[int, Field(gt=0)]], Field(min_length=1)
+    ]
     transform: _Named | None = None
     defence: _Named | None = None
 
@@ -151,8 +153,15 @@ class _Bundle(_Plan):
         return transforms
 
 
+def _once(values: list[Any]) -> list[Any]:
+    for value in values:
+        if values.count(value) > 1:
+            raise ValueError(f"{value} stands there twice")
+    return values
+
+
 class _Corruptions(_Strict):
-    names: list[str] | None = None
+    names: Annotated[list[str], Field(min_length=1)] | None = None
     severities: Annotated[
         list[Annotated[int, Field(ge=1, le=5)]], Field(default=[1, 2, 3, 4, 5], min_length=1)
     ]
@@ -164,7 +173,12 @@ class _Corruptions(_Strict):
         with _as_value_error():
             for name in names or ():
                 corruption.find(name)
-        return names
+        return None if names is None else _once(names)
+
+    @field_validator("severities")
+    @classmethod
+    def _different(cls, severities: list[int]) -> list[int]:
+        return _once(severities)
 
 
 class _Certificates(_Strict):
@@ -385,8 +399,10 @@ def _refused(study: Study) -> list[str]:
         if names.count(name) > 1
     ]
     for recipe in study.recipes:
-        if len(recipe.name) > 40:
-            wrong.append(f"recipes: the name {recipe.name} has more than 40 letters")
+        if not re.fullmatch(_NAME, recipe.name):
+            wrong.append(
+                f"recipes: {recipe.name!r} cannot be a name; at most 40 of a-z, 0-9, - and _"
+            )
     if study.recipes[0].control:
         wrong.append(f"recipes.{study.recipes[0].name}: the first is the baseline, not a control")
     return wrong

@@ -51,7 +51,8 @@ class Defence:
     def slower(self) -> "Defence":
         """The same with twice the steps of half the size, for one that has few of them."""
         now = self.all_options
-        if not {"steps", "step_size"} <= now.keys() or now["steps"] > _MANY_STEPS:
+        takes = {"steps", "step_size"} <= now.keys() and not now.get("attack")
+        if not takes or now["steps"] > _MANY_STEPS:
             return self
         changed = {"steps": 2 * now["steps"], "step_size": now["step_size"] / 2}
         return replace(self, options={**self.options, **changed})
@@ -66,12 +67,12 @@ class Defence:
         options = self.all_options
         if "eps" not in options:
             return None
-        begun = max(0.0, progress - options.get("start", 0.0))
-        now = grown(options["eps"], begun, options.get("warm_up", 0.0))
+        start, warm_up = options.get("start", 0.0), options.get("warm_up", 0.0)
+        now = grown(options["eps"], progress, warm_up, start)
         return Threat(options.get("norm", "Linf"), now)
 
 
-def find(name: str, **options: Any) -> Defence:
+def find(name: str, /, **options: Any) -> Defence:
     """The defence of that name, or the user's own `file.py:function`.
 
     Raises:

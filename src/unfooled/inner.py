@@ -12,15 +12,18 @@ from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
 
 
-def grown(eps: float, progress: float, warm_up: float) -> float:
+def grown(eps: float, progress: float, warm_up: float, start: float = 0.0) -> float:
     """The eps of this moment: it grows evenly from 0 and reaches its value after the warm-up.
 
     Args:
         eps: the value that is reached.
         progress: the share of the training that is done.
         warm_up: the share of the training during which it grows; 0 for none.
+        start: the share of the training before the warm-up begins.
     """
-    return eps * min(1.0, progress / warm_up) if warm_up else eps
+    if progress < start:
+        return 0.0
+    return eps * min(1.0, (progress - start) / warm_up) if warm_up else eps
 
 
 def climbed(

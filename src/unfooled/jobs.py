@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import io
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -39,6 +39,7 @@ from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
 
 FORMAT = 3  # of the files in a run's folder
+_DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -77,7 +78,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     base = {
         "format": FORMAT,
         "unfooled": __version__,
-        "packages": [version(name) for name in ("torch", "torchvision", "kornia")],
+        "packages": [version(name) for name in _DECIDE],
         "device": device,
         "data": data.sha256,
         "model": [study.model, model.fingerprint(study.model)],
@@ -92,24 +93,31 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         for place, sweep in enumerate(study.sweeps):
             needs = (train, *others) if sweep.uses_surrogates else (train,)
             met = [_judged(study, job) for job in needs]
-            own = [plain["sweeps"][place], catalog.fingerprint(sweep.attack)]
+            own = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
             key = _key({"train": met, "sweep": own, "split": study.split})
-            cost = _attack_cost(sweep, data)
+            cost = _attack_cost(sweep, len(data.split(study.split)), len(data.classes))
             found.append(Job("attack", index, seed, place, key, needs, cost))
         for kind, what, cost in _others(study, data):
             key = _key({"train": _judged(study, train), kind: what, "split": study.split})
             found.append(Job(kind, index, seed, 0, key, (train,), cost))
         if seed == 0:
-            first = [plain["sweeps"][0], catalog.fingerprint(study.sweeps[0].attack)]
+            one = study.sweeps[0]
+            first = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
             key = _key({"train": _judged(study, train), "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
 
 
+def _fingerprints(name: str, options: Mapping[str, Any]) -> list[str]:
+    """Of a member, and of the user's own that its options name, such as an attack to train with."""
+    own = [value for value in options.values() if isinstance(value, str) and ":" in value]
+    return [catalog.fingerprint(one) for one in (name, *own)]
+
+
 def _judged(study: Study, train: Job) -> list[Any]:
     """All that decides which network is judged: a training, and what stands before it."""
     before = study.recipes[train.recipe].input
-    own = [catalog.fingerprint(name) for name, _ in before]
+    own = [_fingerprints(name, options) for name, options in before]
     return [train.key, study.plain()["recipes"][train.recipe]["input"], own]
 
 
@@ -133,11 +141,11 @@ def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[
     plain = study.plain()
     found = {}
     for index, recipe in enumerate(study.recipes):
-        names = [recipe.defence[0], *(name for name, _ in recipe.transforms)]
+        members = [recipe.defence, *recipe.transforms]
         what = {
             key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")
         }
-        what["own"] = [catalog.fingerprint(name) for name in names]
+        what["own"] = [_fingerprints(name, options) for name, options in members]
         for seed in range(study.seeds):
             key = _key({**base, "recipe": what, "seed": seed})
             cost = _training_cost(recipe, data)
@@ -201,16 +209,18 @@ class Worker:
         split, sweep = data.split(study.split), study.sweeps[job.sweep]
         if job.kind == "pictures":
             return pictures(network, split, sweep)
-        if job.kind == "corrupted" and study.corruptions is not None:
+        if job.kind == "attack":
+            return attacked(network, others, split, data.classes, sweep, job.seed).arrays()
+        if study.corruptions is not None and job.kind == "corrupted":
             asked, draws = study.corruptions, Draws(0, "corruptions")
             ids = split.sample(asked.images or len(split))
             return corrupted(
                 network, split, ids, asked.names, asked.severities, draws=draws
             ).arrays()
-        if job.kind == "certified" and study.certificates is not None:
+        if study.certificates is not None and job.kind == "certified":
             ids = split.sample(study.certificates.images or len(split))
             return certified(network, split, ids, study.certificates.eps).arrays()
-        return attacked(network, others, split, data.classes, sweep, job.seed).arrays()
+        raise ValueError(f"there is no job of the kind {job.kind}")
 
 
 def attacked(
@@ -286,8 +296,7 @@ def _training_cost(recipe: Recipe, data: Dataset) -> float:
     return 3.0 * (1 + steps) * recipe.plan.epochs * len(data.train)
 
 
-def _attack_cost(sweep: Sweep, data: Dataset) -> float:
+def _attack_cost(sweep: Sweep, images: int, classes: int) -> float:
     found = attack.find(sweep.attack, **sweep.options)
-    images = min(sweep.images or len(data.test), len(data.test))
-    each = len(data.classes) - 1 if sweep.targets == "every" else 1
-    return float(images * each * len(sweep.eps) * (1 + found.cost))
+    each = classes - 1 if sweep.targets == "every" else 1
+    return float(min(sweep.images or images, images) * each * len(sweep.eps) * (1 + found.cost))

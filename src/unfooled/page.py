@@ -112,7 +112,9 @@ def _compared(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     sections = [Section("What each recipe changes", words, (tables.pairs(report),), (lead,))]
     parts = {
         "How much of it": [figures[name] for name in figures if name.startswith("dose-")],
-        "Together, and without each": [f for name, f in figures.items() if name[:7] == "bundle-"],
+        "Together, and without each": [
+            figures[name] for name in figures if name.startswith("bundle-")
+        ],
     }
     sections += [Section(title, (), (), tuple(own)) for title, own in parts.items() if own]
     more = []
@@ -183,8 +185,8 @@ def _reading(report: Report) -> tuple[str, ...]:
     size = "the largest change of any pixel" if norm == "Linf" else "the length of the change"
     return (
         f"eps is the size of the change that the attacker may make, measured by {norm}: {size}. "
-        "Robust accuracy is the share of the test images that the network reads correctly without "
-        "attack and that no attack within eps could turn.",
+        f"Robust accuracy is the share of the {report.study.split} images that the network reads "
+        "correctly without attack and that no attack within eps could turn.",
         "Cross-entropy is the loss that training lowers and the attack raises: minus the logarithm "
         "of the probability that the network gives to the true class.",
         "White box means that the attacker knows all of the model and follows its gradient, as "
@@ -197,9 +199,9 @@ def _reading(report: Report) -> tuple[str, ...]:
         "attack is therefore an upper bound of the truth, and a stronger attack may lower it. "
         "Controls stand beside the recipes for that reason: a positive control must help, "
         "a sham control must not.",
-        "Intervals cover two sources of chance, the seeds and the test images (crossed random "
-        "effects; each part with its own quantile of t); with one seed, the test images only. They "
-        "do not cover other networks, other data or other attacks.",
+        f"Intervals cover two sources of chance, the seeds and the {report.study.split} images "
+        "(crossed random effects; each part with its own quantile of t); with one seed, the images "
+        "only. They do not cover other networks, other data or other attacks.",
         "The judge asks the network itself about the very image that the attack returned, measures "
         "its distance again in double precision, and counts an answer that is not a finite number "
         f"as misread ({UNREAD} in the facts).",

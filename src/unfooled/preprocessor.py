@@ -16,14 +16,18 @@ stand-in (BPDA). What is random is averaged over draws that stand once and for a
 and the judge alike (EOT): the defended network is that mean, and no image is read by luck.
 """
 
+import functools
+import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
+import torch
 from torch import nn
 
 from unfooled import catalog
+from unfooled.errors import InvalidOption
 from unfooled.obfuscated import bpda, identity, mean
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Logits
@@ -63,20 +67,40 @@ class Preprocessor:
         return bpda(layer, model, self.backward)
 
 
-def find(name: str, **options: Any) -> Preprocessor:
+def find(name: str, /, **options: Any) -> Preprocessor:
     """The preprocessor of that name, or the user's own `file.py:function`.
 
-    A user's own without the two constants counts as random and without a useful gradient.
+    A user's own without the two constants counts as random and without a useful gradient. It is
+    called image by image, and draws the same for each, from `draws` or from torch.
 
     Raises:
         UnknownName: there is none.
         InvalidOption: it has no such option, or the value is of another kind.
     """
     home, function = catalog.module("preprocessors", name), catalog.function("preprocessors", name)
+    if "draws" not in inspect.signature(function).parameters:
+        raise InvalidOption(
+            f"{name} is no preprocessor: it takes no draws; one is name(images, *, draws, ...)"
+        )
     catalog.check_options(name, function, options, GIVEN)
+    function = _alike(function) if ":" in name else function
     own = getattr(home, "GRADIENT", "identity") == "own"
     random = bool(getattr(home, "RANDOM", True))
     return Preprocessor(name, function, None if own else identity, random, options)
+
+
+def _alike(function: Callable[..., Images]) -> Callable[..., Images]:
+    """A user's function, so that no image's result depends on the others or on the moment."""
+
+    @functools.wraps(function)
+    def apply(images: Images, *, draws: Draws, **options: Any) -> Images:
+        found = []
+        for image in images.split(1):
+            with draws.torch_state():
+                found.append(function(image, draws=draws, **options))
+        return torch.cat(found) if found else images
+
+    return apply
 
 
 def defended(model: nn.Module, preprocessors: Sequence[Preprocessor]) -> nn.Module:

@@ -26,15 +26,14 @@ def many(report: Report) -> bool:
 
 
 def ranks(results: Results) -> list[tuple[RecipeResult, Comparison]]:
-    """The recipes that belong to no dose or bundle, and whole bundles, best first.
+    """The recipes that stand for themselves, best first.
 
     Each with its difference from the baseline under the worst case at the answer's eps.
     """
-    wholes = {bundle["whole"] for bundle in results.study["bundles"]}
     eps, found = float(results.study["answer_eps"]), []
-    for recipe in results.recipes[1:]:
+    for recipe in results.alone[1:]:
         one = results.compared(recipe.name, WORST, eps)
-        if one is not None and (recipe.name not in results.grouped or recipe.name in wholes):
+        if one is not None:
             found.append((recipe, one))
     return sorted(found, key=lambda pair: -pair[1].difference.value)
 
@@ -110,7 +109,7 @@ def _dose(report: Report, place: int) -> Figure:
     return Figure(
         f"dose-{place}",
         f"How much of it: {dose.title}",
-        "0 is the baseline. Bands are 95 % intervals; they cover the seeds and the test images.",
+        "0 is the baseline. Bands are 95 % intervals; they cover the seeds and the images.",
         f"Line chart over {dose.title} at {values}. {'; '.join(told)}.",
         svg,
     )

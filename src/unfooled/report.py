@@ -56,7 +56,10 @@ def gather(folder: Path) -> Report:
         environment = json.loads((folder / "environment.json").read_bytes())
     except (OSError, ValueError) as error:
         raise RunRefused(f"{folder} holds no run: {error}") from error
-    study = _study(plain)
+    try:
+        study = _study(plain)
+    except (KeyError, TypeError) as error:
+        raise RunRefused(f"{folder} holds a run of another version: {error!r}") from error
     with store.opened(folder, plain) as ledger:
         files, seconds = ledger.named(), ledger.seconds()
     heads, facts, pictures = {}, {}, {}

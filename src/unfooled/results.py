@@ -149,12 +149,12 @@ class Results:
     def featured(self) -> list[RecipeResult]:
         """All recipes, if a figure can hold them; else the baseline, controls, and some others.
 
-        Those are the two best and the two worst of those that belong to no dose or bundle.
+        Those are the two best and the two worst of those that stand for themselves.
         """
         if len(self.recipes) <= _SHOWN:
             return list(self.recipes)
         eps = float(self.study["answer_eps"])
-        alone = [recipe for recipe in self.asked if recipe.name not in self.grouped]
+        alone = [recipe for recipe in self.alone[1:] if not recipe.control]
         order = sorted(alone, key=lambda recipe: -recipe.curve(WORST, self.norm).at(eps).value)
         ends = {recipe.name for recipe in (*order[:2], *order[-2:])}
         return [
@@ -164,12 +164,11 @@ class Results:
         ]
 
     @property
-    def grouped(self) -> set[str]:
-        """The names of the recipes that belong to a dose or a bundle."""
+    def alone(self) -> list[RecipeResult]:
+        """The recipes that stand for themselves: none of a dose, and of a bundle the whole."""
         parts = [*self.study["doses"], *self.study["bundles"]]
-        return {name for part in parts for name in part["recipes"]} | {
-            bundle["whole"] for bundle in self.study["bundles"]
-        }
+        within = {name for part in parts for name in part["recipes"]}
+        return [recipe for recipe in self.recipes if recipe.name not in within]
 
     @property
     def norm(self) -> str:

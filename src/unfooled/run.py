@@ -5,13 +5,14 @@ import importlib.metadata
 import json
 import os
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from unfooled import (
     __version__,
@@ -32,6 +33,8 @@ from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import predict
 from unfooled.jobs import Job, Worker, jobs
 from unfooled.randomness import Draws
+from unfooled.recipe import Recipe
+from unfooled.shapes import Images, Labels
 from unfooled.study import Study
 from unfooled.threat import Threat
 
@@ -182,26 +185,19 @@ def _try_out(study: Study, data: Dataset) -> None:
     few = torch.arange(min(4, len(data.train)))
     images, draws = data.train.pixels(few), Draws(0, "try out")
     for recipe in study.recipes:
-        transform.mixing([transform.find(name, o, **shape) for name, o in recipe.transforms])
-        loss = defence.find(recipe.defence[0], **recipe.defence[1])
-        with _tried(f"the training loss {loss.name}"):
-            loss.function(
-                network, images, data.train.labels[few], draws=draws, progress=1.0, **loss.options
+        with _named(f"recipes.{recipe.name}"):
+            _try_recipe(recipe, network, images, data.train.labels[few], shape)
+        if recipe.input and study.certificates is not None:
+            raise InvalidModel(
+                f"recipes.{recipe.name}: there are no bounds for its preprocessor; leave out "
+                "certificates or the preprocessor"
             )
-        if recipe.input:
-            before = [preprocessor.find(name, **options) for name, options in recipe.input]
-            with _tried(f"a preprocessor of the recipe {recipe.name}"):
-                predict(preprocessor.defended(network, before), images)
-            if study.certificates is not None:
-                raise InvalidModel(
-                    f"the recipe {recipe.name} has a preprocessor, for which there are no bounds; "
-                    "leave out certificates or the preprocessor"
-                )
     if study.certificates is not None:
         bounds.certified(network, images, data.train.labels[few], Threat("Linf", 0.0))
     for name in study.corruptions.names if study.corruptions else ():
         with _tried(f"the corruption {name}"):
-            corruption.find(name).apply(images, 1, draws=draws)
+            for severity in study.corruptions.severities if study.corruptions else ():
+                corruption.find(name).apply(images, severity, draws=draws)
     labels = predict(network, images).argmax(1)
     for sweep in study.sweeps:
         found = sweep.armed([network])
@@ -209,6 +205,35 @@ def _try_out(study: Study, data: Dataset) -> None:
             targets.find(sweep.targets, data.classes)
         with _tried(f"the attack {found.name}"):
             found.run(network, images, labels, sweep.threats[0], draws=draws)
+
+
+def _try_recipe(
+    recipe: Recipe, network: nn.Module, images: Images, labels: Labels, shape: Mapping[str, int]
+) -> None:
+    """A few images through everything that a recipe does, at several moments of its training."""
+    draws = Draws(0, "try out")
+    changes = [transform.find(name, options, **shape) for name, options in recipe.transforms]
+    mix = transform.mixing(changes)
+    changed = transform.composed(changes)(images, draws)
+    if mix is not None:
+        mix(changed, draws)
+    loss = defence.find(recipe.defence[0], **recipe.defence[1])
+    with _tried(f"the training loss {loss.name}"):
+        for progress in (0.0, 0.1, 1.0):
+            loss.function(network, images, labels, draws=draws, progress=progress, **loss.options)
+    if recipe.input:
+        before = [preprocessor.find(name, **options) for name, options in recipe.input]
+        with _tried("a preprocessor"):
+            predict(preprocessor.defended(network, before), images)
+
+
+@contextmanager
+def _named(place: str) -> Iterator[None]:
+    """Errors that begin with the place in the study file."""
+    try:
+        yield
+    except UnfooledError as error:
+        raise type(error)(f"{place}: {error}") from error
 
 
 @contextmanager

@@ -77,9 +77,9 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
             "change in points, with interval",
         ),
         tuple(rows),
-        f"Test images: {baseline.clean.images:,} for clean accuracy, {first.images:,} for "
-        f"{first.attack}, {baseline.curve(WORST, norm).images:,} for the worst case of all "
-        f"attacks, image by image. Changes are paired with {quoted(baseline)}.",
+        f"{report.study.split.capitalize()} images: {baseline.clean.images:,} for clean accuracy, "
+        f"{first.images:,} for {first.attack}, {baseline.curve(WORST, norm).images:,} for the "
+        f"worst case of all attacks, image by image. Changes are paired with {quoted(baseline)}.",
     )
 
 
@@ -127,8 +127,9 @@ def robust(report: Report) -> list[Table]:
                 f"{name}: read correctly, in per cent",
                 ("recipe", *(f"eps {eps:g}" for eps in curve.eps)),
                 tuple(rows),
-                f"{curve.norm}, {curve.images:,} test images; below each number its 95 % interval. "
-                "An image that was fooled at a small eps counts as fooled at every larger one.",
+                f"{curve.norm}, {curve.images:,} {report.study.split} images; below each number "
+                "its 95 % interval. An image that was fooled at a small eps counts as fooled at every "
+                "larger one.",
             )
         )
     return tables
@@ -149,9 +150,9 @@ def corrupted(report: Report) -> Table:
         "Common corruptions: read correctly, in per cent",
         ("corruption", *(_breakable(recipe.title) for recipe in recipes)),
         tuple(rows),
-        f"Means over the severities and {recipes[0].corrupted[CORRUPTED].images:,} test images; in "
-        "brackets the change from the first recipe in points. The corruptions are those of MNIST-C "
-        "(Mu and Gilmer 2019), generated anew.",
+        f"Means over the severities and {recipes[0].corrupted[CORRUPTED].images:,} "
+        f"{report.study.split} images; in brackets the change from the first recipe in points. "
+        "Those that come with unfooled are MNIST-C's (Mu and Gilmer 2019), generated anew.",
     )
 
 
@@ -171,9 +172,9 @@ def certified(report: Report) -> Table:
         "Certified: shown to be read correctly under every change within eps, in per cent",
         ("recipe", *(f"eps {eps:g}" for eps in have[0][1].eps)),
         tuple(rows),
-        f"By interval bounds in Linf, on {have[0][1].images:,} test images, with 95 % intervals. A "
-        "lower bound of the truth, where an attack gives an upper one; loose for a network that "
-        "was not trained for it.",
+        f"By interval bounds in Linf, on {have[0][1].images:,} {report.study.split} images, with "
+        "95 % intervals. A lower bound of the truth, where an attack gives an upper one; loose for "
+        "a network that was not trained for it.",
     )
 
 
@@ -185,7 +186,7 @@ _USED = {
 
 
 def learned(report: Report) -> Table:
-    """What each recipe reads without attack, on validation and test images."""
+    """What each recipe reads without attack."""
     split = report.study.split
     rows = []
     for recipe in report.results.recipes:
@@ -229,8 +230,8 @@ def aimed(report: Report) -> Table:
         "Images that can be turned into a chosen class",
         ("recipe", "attack", "turned", "95 % interval", "most often, in %", "least often, in %"),
         tuple(rows),
-        "Turned: the share of the test images that the attack turned into the class chosen for "
-        "them (into at least one, where every other class was a target).",
+        f"Turned: the share of the {report.study.split} images that the attack turned into the "
+        "class chosen for them (into at least one, where every other class was a target).",
     )
 
 
@@ -302,8 +303,15 @@ def attacks(report: Report) -> Table:
         images = "all" if asked.images is None else f"{asked.images:,}"
         severities = ", ".join(map(str, asked.severities))
         rows.append(("Common corruptions", f"severity {severities}", images, "-", "nothing"))
+    if report.study.certificates is not None:
+        shown = report.study.certificates
+        images = "all" if shown.images is None else f"{shown.images:,}"
+        eps = ", ".join(f"{eps:g}" for eps in shown.eps)
+        rows.append(("Certificates", f"Linf: {eps}", images, "interval bounds", "everything"))
     return Table(
-        "Attacks", ("attack", "norm and eps", "test images", "options", "knows"), tuple(rows)
+        "Attacks",
+        ("attack", "norm and eps", f"{report.study.split} images", "options", "knows"),
+        tuple(rows),
     )
 
 

@@ -28,6 +28,7 @@ _WATCHED = 500  # training images, at most, on which catastrophic overfitting is
 _AT_ONCE = 1000  # validation images, so that memory does not grow with their number
 _CARRIED = 2**32  # bytes of images, at most, that are brought to the device once and for all
 _MANY = 0.7  # of those, which one step must leave standing
+_WATCHABLE = ("Linf", "L2", "L1")  # norms of the attacks that look for it
 _LOOKS = 4  # times an epoch that it is looked for
 
 
@@ -190,7 +191,11 @@ class _Loop:
 
     def _restore(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
-        self.adam.load_state_dict(state["adam"])
+        # A copy, since Adam would go on in what it is given; the schedule's numbers stay.
+        adam = copy.deepcopy(state["adam"])
+        for group, now in zip(adam["param_groups"], self.adam.param_groups, strict=True):
+            group |= {key: now[key] for key in ("lr", "betas")}
+        self.adam.load_state_dict(adam)
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
@@ -228,7 +233,7 @@ class _Loop:
             losses = self._losses(images, labels, draws.step("defence").at(batch), done)
             if partner is None or share is None:
                 return losses.mean()
-            # The draws are the same, so that both labels are learned from the same images.
+            # Of the same mixed images; a defence that attacks them does so for each label.
             others = self._losses(images, labels[partner], draws.step("defence").at(batch), done)
             return (share * losses + (1 - share) * others).mean()
 
@@ -282,9 +287,9 @@ class _Loop:
         )
 
     def _look(self, progress: float) -> Look | None:
-        """None for a recipe without eps."""
+        """At the network that learns, whatever is averaged; None where there is nothing to see."""
         threat = self.loss.threat_at(progress)
-        if threat is None:
+        if threat is None or threat.norm not in _WATCHABLE:
             return None
         few = torch.arange(min(_WATCHED, max(1, len(self.data) // 10)))
         images, labels = (
@@ -294,9 +299,9 @@ class _Loop:
         shares = []
         for name, options in (("fgsm", {}), ("pgd", {"steps": 10})):
             attacked = attack.find(name, **options).run(
-                self.result, images, labels, threat, draws=self.draws.step("watch")
+                self.network, images, labels, threat, draws=self.draws.step("watch")
             )
-            shares.append(_accuracy(self.result, attacked, labels))
+            shares.append(_accuracy(self.network, attacked, labels))
         return Look(*shares)
 
 

@@ -157,7 +157,8 @@ def _torchvisions(name: str, options: Mapping[str, Any]) -> Transform:
             given["interpolation"] = InterpolationMode(given["interpolation"])
         made = getattr(v2, name)(**given)
     except (TypeError, ValueError) as error:
-        raise InvalidTransform(f"{name} with {dict(options)}: {error}") from error
+        why = str(error).partition("\n")[0]
+        raise InvalidTransform(f"{name} with {dict(options)}: {why}") from error
     if name in mixes.MIXES:
         return _mixer(name, made, given)
     batched = _BATCHED.get(name)

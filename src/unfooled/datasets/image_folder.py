@@ -224,7 +224,8 @@ def _shape(listed: _Listed, size: int | None) -> tuple[int, int, int, int]:
             like = f", as {first.name} is" if shape != sides else ""
             raise InvalidData(
                 f"{path} is {shape[0]} x {shape[1]} pixels, and all images must be square and of "
-                f"one size{like}; the option size of image_folder brings them to one"
+                f"one size{like}; a data set function of your own that calls "
+                "image_folder(folder=folder, size=...) brings them to one"
             )
     return len(listed.files), channels, int(sides[0] or 0), int(sides[1] or 0)
 

@@ -26,7 +26,8 @@ def ibp(
 
     Interval bound propagation carries "each pixel within eps" through the network, layer by layer;
     what comes out is an upper bound of every wrong logit less the right one. A network that is
-    trained so is certified by the same bounds, `bounds.certified`.
+    trained so is certified by the same bounds, `bounds.certified`. Not for batch normalisation,
+    whose statistics have no bounds while it learns them.
 
     Args:
         eps: Linf, in pixel units, reached after the warm-up.
@@ -39,8 +40,7 @@ def ibp(
 
     Source: Gowal et al. 2018, https://arxiv.org/abs/1810.12715, equation 12 and section 3.
     """
-    begun = max(0.0, progress - start)
-    now = grown(eps, begun, warm_up)
+    now = grown(eps, progress, warm_up, start)
     worst = bounds.margins(model, images, labels, Threat("Linf", now))
     share = 1 - (1 - kappa) * (now / eps if eps else 1.0)
     clean = cross_entropy(model(images), labels)
