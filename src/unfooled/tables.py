@@ -128,8 +128,8 @@ def robust(report: Report) -> list[Table]:
                 ("recipe", *(f"eps {eps:g}" for eps in curve.eps)),
                 tuple(rows),
                 f"{curve.norm}, {curve.images:,} {report.study.split} images; below each number "
-                "its 95 % interval. An image that was fooled at a small eps counts as fooled at every "
-                "larger one.",
+                "its 95 % interval. An image that was fooled at a small eps counts as fooled at "
+                "every larger one.",
             )
         )
     return tables
