@@ -135,6 +135,7 @@ def at_once(data: "Dataset", given: argparse.Namespace) -> list[str]:
         "stacked, 2 threads": lambda: seeds.stacked(trainer, study.seeds, 2),
     }
     found: dict[str, list[Learned]] = {way: [] for way in ways}
+    seeds.warmed_up(given.data)
     seeds.cut(given.data, count)  # reading the images is not measured here
     for _ in range(given.repeats):
         for way, call in ways.items():
@@ -155,9 +156,9 @@ def at_once(data: "Dataset", given: argparse.Namespace) -> list[str]:
         f"{plan.epochs} on {count:,} images, network `strided`: wall time, medians of "
         f"{given.repeats}. "
         f"One job a seed on {own} of one thread each: with the start of the workers and the core "
-        "that idles at the end, as if there were nothing else to do, or the jobs' own time by the "
-        "number of workers, as in a study, where other jobs follow. Stacked: all seeds as one "
-        "network by torch.func (`vmap` over `functional_call`, every layer with the weights of "
+        "that idles at the end, as if there were nothing else to do, or the time of the trainings "
+        "by the number of workers, as in a study, where other jobs follow. Stacked: all seeds as "
+        "one network by torch.func (`vmap` over `functional_call`, every layer with the weights of "
         "all), one Adam, each seed with its own batches; seed by seed the same weights to start "
         "from and the same order of images. Validation after each epoch is in all of it.",
         table(head, rows),

@@ -181,7 +181,9 @@ def test_more_than_8_bits_are_refused(root: Path) -> None:
 def test_the_first_file_of_another_size_is_named_with_the_way_out(root: Path) -> None:
     made_up.picture(root / "dog" / "3.png", side=9)
     made_up.picture(root / "dog" / "5.png", side=7)
-    with pytest.raises(InvalidData, match=r"dog/3.png is 9 x 9 pixels, .* as 0.png is; a data set function"):
+    with pytest.raises(
+        InvalidData, match=r"dog/3.png is 9 x 9 pixels, .* as 0.png is; a data set function"
+    ):
         image_folder(folder=root)
 
 
