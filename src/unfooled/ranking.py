@@ -42,7 +42,7 @@ def ranked(report: Report) -> Figure:
     """Paired differences from the baseline at the study's eps, the largest gain first."""
     results, eps = report.results, report.study.answer_eps
     found, first, told = ranks(results), results.first.attack, []
-    with drawn_on(7.6, 0.75 + 0.24 * len(found)) as (canvas, axes):
+    with drawn_on(7.6, 0.7 + 0.205 * len(found)) as (canvas, axes):
         axis = axes[0]
         for row, (recipe, worst) in enumerate(found):
             for kind, at, marker in ((CLEAN, 0.0, "o"), (first, eps, "s")):

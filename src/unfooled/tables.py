@@ -16,6 +16,7 @@ from unfooled.results import Comparison, RecipeResult
 from unfooled.statistics import Estimate
 
 _STEPS = 3  # recipes whose steps the first page can hold
+_LONG = 13  # letters
 
 
 @dataclass(frozen=True)
@@ -157,7 +158,9 @@ def corrupted(report: Report) -> Table:
 
 
 def _breakable(title: str) -> str:
-    """A title that may go on in the next line inside a long name."""
+    """A title that may go on in the next line inside a name that is longer than a column."""
+    if max(map(len, title.split())) < _LONG:
+        return title
     return re.sub(r"(?<=[a-z])(?=[A-Z])", "\N{ZERO WIDTH SPACE}", title)
 
 
