@@ -23,6 +23,9 @@ from unfooled.layers import Standardise
 from unfooled.shapes import Images, Labels, Mask
 from unfooled.threat import Threat
 
+_AT_ONCE = 500  # images
+_ROUNDING = 1e-6  # of the largest bound: far more than double precision loses on the way
+
 
 @dataclass(frozen=True)
 class Box:
@@ -95,10 +98,6 @@ def certified(model: nn.Module, images: Images, labels: Labels, threat: Threat) 
             others = worst.scatter(1, own[:, None], -torch.inf).amax(1)
             found.append(others < -_ROUNDING * worst.abs().amax(1))
     return torch.cat(found)
-
-
-_AT_ONCE = 500  # images
-_ROUNDING = 1e-6  # of the largest bound: far more than double precision loses on the way
 
 
 def _leaves(model: nn.Module) -> Iterator[nn.Module]:

@@ -83,8 +83,10 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         "data": data.sha256,
         "model": [study.model, model.fingerprint(study.model)],
     }
-    trainings = _trainings(study, data, base)
     plain = study.plain()
+    trainings = _trainings(study, data, base)
+    judged = {job.key: _judged(study, plain, job) for job in trainings.values()}
+    measured = _others(study, data)
     for (index, seed), train in trainings.items():
         found.append(train)
         others = tuple(
@@ -92,18 +94,18 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         )
         for place, sweep in enumerate(study.sweeps):
             needs = (train, *others) if sweep.uses_surrogates else (train,)
-            met = [_judged(study, job) for job in needs]
+            met = [judged[job.key] for job in needs]
             own = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
             key = _key({"train": met, "sweep": own, "split": study.split})
             cost = _attack_cost(sweep, len(data.split(study.split)), len(data.classes))
             found.append(Job("attack", index, seed, place, key, needs, cost))
-        for kind, what, cost in _others(study, data):
-            key = _key({"train": _judged(study, train), kind: what, "split": study.split})
+        for kind, what, cost in measured:
+            key = _key({"train": judged[train.key], kind: what, "split": study.split})
             found.append(Job(kind, index, seed, 0, key, (train,), cost))
         if seed == 0:
             one = study.sweeps[0]
             first = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
-            key = _key({"train": _judged(study, train), "pictures": first, "split": study.split})
+            key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
 
@@ -114,11 +116,11 @@ def _fingerprints(name: str, options: Mapping[str, Any]) -> list[str]:
     return [catalog.fingerprint(one) for one in (name, *own)]
 
 
-def _judged(study: Study, train: Job) -> list[Any]:
+def _judged(study: Study, plain: Mapping[str, Any], train: Job) -> list[Any]:
     """All that decides which network is judged: a training, and what stands before it."""
     before = study.recipes[train.recipe].input
     own = [_fingerprints(name, options) for name, options in before]
-    return [train.key, study.plain()["recipes"][train.recipe]["input"], own]
+    return [train.key, plain["recipes"][train.recipe]["input"], own]
 
 
 def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:

@@ -5,7 +5,7 @@ seed: seed s starts from the same weights and meets the images in the same order
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -167,9 +167,9 @@ class _Loop:
         history: list[Epoch] = []
         healthy, kept, overfitted = None, self._state(), None
         for epoch in range(self.plan.epochs):
-            total = 0.0
+            total, batches = 0.0, self._batches(epoch)
             for part in torch.arange(self.steps).tensor_split(min(_LOOKS, self.steps)):
-                total += self._part(epoch, part.tolist())
+                total += self._part(epoch, batches, part.tolist())
                 look = self._look((epoch + (int(part[-1]) + 1) / self.steps) / self.plan.epochs)
                 if look is None:
                     continue
@@ -199,24 +199,24 @@ class _Loop:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
-    def _part(self, epoch: int, steps: Sequence[int]) -> float:
+    def _part(self, epoch: int, batches: Sequence[Tensor], steps: Sequence[int]) -> float:
         """The sum of the mean losses of these steps of an epoch."""
         total = torch.zeros((), device=self.device)
         self.network.train()
-        for step, batch in self._batches(epoch, steps):
+        for step in steps:
             done = (epoch + step / self.steps) / self.plan.epochs
-            total += self._step(batch, self.draws.step(epoch), done)
+            total += self._step(batches[step], self.draws.step(epoch), done)
             if step % 20 == 0:
                 self._check(total, epoch, step)
                 self.report(done)
         self._check(total, epoch, steps[-1])
         return float(total)
 
-    def _batches(self, epoch: int, steps: Sequence[int]) -> Iterator[tuple[int, Tensor]]:
+    def _batches(self, epoch: int) -> Sequence[Tensor]:
+        """Positions of the images of each step of an epoch."""
         order = self.draws.step(epoch).step("order").order(len(self.data))
-        batches = order.to(self.data.labels.device).split(self.plan.batch_size)
-        for step in steps:
-            yield step, batches[step]
+        batches: Sequence[Tensor] = order.to(self.data.labels.device).split(self.plan.batch_size)
+        return batches
 
     def _step(self, batch: Tensor, draws: Draws, done: float) -> Tensor:
         """One step of learning; the mean loss before it."""
