@@ -98,6 +98,17 @@ def test_seeds_and_dataset_from_outside_take_the_place_of_the_files(tmp_path: Pa
         config.read(path, dataset="minst")
 
 
+def test_a_data_set_may_have_options(tmp_path: Path) -> None:
+    table = GOOD.replace('"digits"', '{ name = "image_folder", size = 20 }')
+    study = read(tmp_path, table)
+    assert (study.dataset, study.dataset_options) == ("image_folder", {"size": 20})
+    path = written(tmp_path, table)
+    kept = config.read(path, dataset="image_folder")
+    assert (kept.dataset_options, kept.name) == ({"size": 20}, "study")
+    other = config.read(path, dataset="digits")
+    assert (other.dataset_options, other.name) == ({}, "study-digits")
+
+
 @pytest.mark.parametrize(
     ("file", "name"),
     [

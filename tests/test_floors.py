@@ -28,7 +28,17 @@ FLOORS = {
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
     ],
     "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
-    "runs": ["config", "jobs", "engine", "engines", "store", "run", "arguments", "crafting"],
+    "runs": [
+        "keys",
+        "config",
+        "jobs",
+        "engine",
+        "engines",
+        "store",
+        "run",
+        "arguments",
+        "crafting",
+    ],
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
         *("reports", "publish", "sheet", "exhibit", "guide"),

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 import toys
 
-from unfooled import report, run, store
+from unfooled import dataset, report, run, store
 from unfooled.engine import Done
 from unfooled.errors import (
     DataMissing,
@@ -165,7 +165,7 @@ def test_a_folder_that_cannot_be_written_is_found_out_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "run").write_bytes(b"in the way")
-    monkeypatch.setattr(run.dataset, "find", lambda *_, **__: pytest.fail("the data were read"))
+    monkeypatch.setattr(dataset, "find", lambda *_, **__: pytest.fail("the data were read"))
     with pytest.raises(RunRefused, match="cannot write"):
         run.run(toys.study(), tmp_path / "run", device="cpu")
 

@@ -83,10 +83,8 @@ def study(
     chosen = _asked(which, dataset, seeds)
     note = ""
     with _busy("reading the data"):
-        from unfooled import dataset as datasets
-
         try:
-            datasets.find(chosen.dataset, folder=data)
+            chosen.data(data)
         except DataMissing as missing:
             if fallback is None:
                 raise

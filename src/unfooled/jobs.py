@@ -20,7 +20,6 @@ from unfooled import (
     __version__,
     attack,
     catalog,
-    dataset,
     defence,
     evaluation,
     model,
@@ -166,7 +165,7 @@ class Worker:
     @cached_property
     def data(self) -> Dataset:
         """Read once in each process."""
-        return dataset.find(self.study.dataset, folder=self.folder)
+        return self.study.data(self.folder)
 
     def perform(
         self, job: Job, weights: tuple[bytes | None, ...], report: Callable[[float], None]

@@ -18,7 +18,6 @@ from unfooled import (
     __version__,
     bounds,
     corruption,
-    dataset,
     defence,
     model,
     preprocessor,
@@ -90,7 +89,7 @@ def run(
     place = chosen(device)
     count = workers or (cores() if place == "cpu" else 1)
     with store.opened(folder, study.plain()) as ledger:
-        data = dataset.find(study.dataset, folder=data_folder)
+        data = study.data(data_folder)
         _try_out(study, data)
         if source:
             store.write(folder / "study.toml", source.encode())

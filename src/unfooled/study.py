@@ -7,13 +7,15 @@ The way of the data: Study -> jobs (`jobs.py`) -> facts, one file a job (`store.
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from torch import nn
 
-from unfooled import attack
+from unfooled import attack, dataset
 from unfooled.attack import Attack
+from unfooled.dataset import Dataset
 from unfooled.recipe import Recipe
 from unfooled.threat import Threat
 
@@ -130,6 +132,7 @@ class Study:
         name: of the run's folder.
         question: as the report prints it.
         dataset, model: names in `datasets/` and `models/`.
+        dataset_options: such as the size that an image folder is brought to.
         seeds: each recipe is trained with the seeds 0 to seeds - 1.
         answer_eps: the eps at which the question is answered, chosen before the run.
         margin: the largest difference that nobody would care about.
@@ -154,6 +157,11 @@ class Study:
     certificates: Certificates | None = None
     doses: tuple[Dose, ...] = ()
     bundles: tuple[Bundle, ...] = ()
+    dataset_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def data(self, folder: Path | None) -> Dataset:
+        """The data set, as `dataset.find` gives it and refuses it."""
+        return dataset.find(self.dataset, folder=folder, **self.dataset_options)
 
     def job_name(self, kind: str, recipe: int, seed: int, sweep: int = 0) -> str:
         """Such as "plain-0" for a training and "plain-0-1-pgd-Linf" for its second attack."""

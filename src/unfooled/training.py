@@ -275,9 +275,12 @@ class _Loop:
         for part in torch.arange(len(self.validation)).split(_AT_ONCE):
             images = self.validation.pixels(part).to(self.device)
             labels = self.validation.labels[part].to(self.device)
-            read += len(part) * _accuracy(self.result, images, labels)
-            moved = self.change(images, draws.at(part))
-            changed += len(part) * _accuracy(self.result, moved, labels)
+            right = _accuracy(self.result, images, labels)
+            moved = self.change(images, draws.at(part))  # the same tensor without transformations
+            read += len(part) * right
+            changed += len(part) * (
+                right if moved is images else _accuracy(self.result, moved, labels)
+            )
         return Epoch(
             loss=loss,
             validation=read / len(self.validation),
