@@ -67,7 +67,7 @@ def test_everything_is_told_at_once() -> None:
         ({"name": "image_folder", "folder": "x"}, "has no option 'folder'"),
         ({"name": "digit"}, "unknown name 'digit'"),
         ({"size": 20}, "dataset.name: is missing"),
-        (7, "dataset: "),
+        (7, "dataset: needs a name, or a table"),
     ],
 )
 def test_a_data_set_that_does_not_fit_is_refused(given: Any, said: str) -> None:

@@ -267,6 +267,8 @@ class File(_Strict):
     @field_validator("dataset", mode="before")
     @classmethod
     def _by_name(cls, given: Any) -> Any:
+        if not isinstance(given, str | dict):
+            raise ValueError(f"needs a name, or a table with a name and options, not {given!r}")
         return {"name": given} if isinstance(given, str) else given
 
     @field_validator("model")
