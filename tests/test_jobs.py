@@ -46,6 +46,24 @@ def test_every_job_comes_after_the_one_that_it_needs_and_long_ones_first(
     assert [job.recipe for job in found if job.kind == "train"] == [1, 1, 0, 0]
 
 
+@pytest.mark.parametrize(
+    ("change", "times"),
+    [
+        ({"transforms": (("MixUp", {}),)}, 2),
+        ({"plan": Plan(epochs=2, weight_perturbation=0.01)}, 2),
+        ({"defence": ("adversarial", {"steps": 9})}, 10),
+    ],
+)
+def test_what_is_learned_from_more_often_costs_more(
+    striped: Dataset, change: dict[str, Any], times: int
+) -> None:
+    study = toys.study()
+    before = replace(study.recipes[0], plan=Plan(epochs=2))
+    after = replace(before, name="more", **change)
+    found = by_name(replace(study, recipes=(before, after)), striped)
+    assert found["more-0"].cost == times * found["plain-0"].cost
+
+
 def test_no_two_jobs_share_a_key(striped: Dataset) -> None:
     found = jobs.jobs(toys.study(), striped, "cpu")
     assert len({job.key for job in found}) == len(found)

@@ -15,12 +15,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from unfooled import catalog
+from unfooled import attack, catalog
+from unfooled.errors import InvalidOption
 from unfooled.inner import grown
 from unfooled.shapes import PerImage
 from unfooled.threat import Threat
 
 _MANY_STEPS = 5  # with more, an attack inside a training is not what fails
+_RANGES: tuple[tuple[str, Callable[[float], bool], str], ...] = (
+    ("steps", lambda value: value >= 1, "at least 1"),
+    ("step_size", lambda value: value > 0, "above 0"),
+    ("warm_up", lambda value: 0 <= value <= 1, "a share from 0 to 1"),
+    ("start", lambda value: 0 <= value <= 1, "a share from 0 to 1"),
+)
 GIVEN = ("draws", "progress")  # keyword parameters of every defence that are no options
 
 
@@ -44,9 +51,10 @@ class Defence:
         return {**catalog.options(self.function, GIVEN), **self.options}
 
     @property
-    def steps(self) -> int:
-        """Extra passes of each batch through the network; 0 for a defence without that option."""
-        return int(self.all_options.get("steps", 0))
+    def passes(self) -> float:
+        """Roughly how many extra passes of each batch through the network its attack takes."""
+        now = self.all_options
+        return attack.find(now["attack"]).cost if now.get("attack") else now.get("steps", 0)
 
     def slower(self) -> "Defence":
         """The same with twice the steps of half the size, for one that has few of them."""
@@ -76,12 +84,18 @@ def find(name: str, /, **options: Any) -> Defence:
     """The defence of that name, or the user's own `file.py:function`.
 
     Raises:
-        UnknownName: there is none.
-        InvalidOption: it has no such option, or the value is of another kind.
+        UnknownName: there is none, or no such attack for it to train with.
+        InvalidOption: it has no such option, or the value is of another kind or out of range.
         InvalidThreat: its eps or norm describes no threat.
     """
     function = catalog.function("defences", name)
     catalog.check_options(name, function, options, GIVEN)
     defence = Defence(name, function, options)
-    _ = defence.threat  # raises for an impossible one
+    threat = defence.threat  # raises for an impossible one
+    now = defence.all_options
+    for option, good, wanted in _RANGES:
+        if option in now and not good(now[option]):
+            raise InvalidOption(f"{name}: {option} must be {wanted}, not {now[option]}")
+    if threat is not None and now.get("attack"):
+        attack.find(now["attack"]).takes(threat)
     return defence

@@ -26,6 +26,7 @@ from unfooled import (
     preprocessor,
     targets,
     training,
+    transform,
 )
 from unfooled.certified import certified
 from unfooled.corrupted import corrupted
@@ -292,9 +293,15 @@ def _key(what: object) -> str:
 
 
 def _training_cost(recipe: Recipe, data: Dataset) -> float:
-    # A defence that attacks each batch passes it through the network once more for each step.
-    steps = defence.find(recipe.defence[0], **recipe.defence[1]).steps
-    return 3.0 * (1 + steps) * recipe.plan.epochs * len(data.train)
+    # A defence that attacks each batch passes it through the network once more for each step; a
+    # batch with two labels, and one that the weights are moved for, are learned from twice.
+    passes = 1 + defence.find(recipe.defence[0], **recipe.defence[1]).passes
+    shape = {"channels": data.channels, "size": data.size}
+    changes = [transform.find(name, options, **shape) for name, options in recipe.transforms]
+    times = (1 + (transform.mixing(changes) is not None)) * (
+        1 + bool(recipe.plan.weight_perturbation)
+    )
+    return 3.0 * passes * times * recipe.plan.epochs * len(data.train)
 
 
 def _attack_cost(sweep: Sweep, images: int, classes: int) -> float:
