@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
+import pytest
+
 from unfooled.answer import percent
 from unfooled.page import page
 from unfooled.report import Report
-from unfooled.tables import Table, summary
+from unfooled.tables import Table, pairs, summary
 
 
 def tables(report: Report) -> Iterator[Table]:
@@ -36,3 +38,16 @@ def test_the_first_page_says_what_it_does_not_show(small_report: Report) -> None
     assert "upper bound" in whole.limits
     assert whole.title == small_report.study.question
     assert whole.sentence == small_report.answer.sentence
+
+
+def test_of_many_pairs_only_those_with_the_baseline_are_shown(
+    small_report: Report, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everything = pairs(small_report)
+    monkeypatch.setattr("unfooled.tables._PAIRS", len(everything.rows) - 1)
+    few = pairs(small_report)
+    assert len(few.rows) < len(everything.rows)
+    baseline = small_report.results.recipes[0].title
+    assert few.rows == tuple(row for row in everything.rows if row[0].endswith(f": {baseline}"))
+    assert "results.json" in few.note
+    assert "results.json" not in everything.note

@@ -1,4 +1,4 @@
-"""A network that certified training can fill: one convolution and some width more than `strided`."""
+"""A network that certified training can fill: one convolution more than `strided`, and wider."""
 
 from torch import nn
 
