@@ -128,10 +128,13 @@ def _compared(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
 
 def _limits(report: Report) -> str:
     """What a reader must not take from it."""
-    norms = " and ".join(dict.fromkeys(sweep.norm for sweep in report.study.sweeps))
+    norms = dict.fromkeys(sweep.norm for sweep in report.study.sweeps)
+    pixels = ", ".join(norm for norm in norms if norm != "spatial")
+    kinds = [f"small ones measured by {pixels}"] if pixels else []
+    kinds += ["rotations and shifts"] if "spatial" in norms else []
     return (
         "It says nothing about other data, other networks, other sizes of these transformations, "
-        f"or changes other than small ones measured by {norms}. An attack finds an upper bound of "
+        f"or changes other than {' and '.join(kinds)}. An attack finds an upper bound of "
         "the robust accuracy, never the robust accuracy itself."
     )
 
