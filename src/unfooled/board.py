@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _FACES = {HELPS: "#BFDDF0", HURTS: "#F6CBB0", NO_DIFFERENCE: "#FFFFFF"}
 _MARKS = {HELPS: "\N{BLACK UP-POINTING TRIANGLE}", HURTS: "\N{BLACK DOWN-POINTING TRIANGLE}"}
+_WIDE = 7  # columns for which there is room at least, or the letters would fill the page
 
 
 @dataclass(frozen=True)
@@ -68,8 +69,8 @@ def board(report: Report) -> Figure:
     """Recipes against harms: what is read correctly, and the change from the baseline."""
     results = report.results
     rows, columns = results.alone, harms(results)
-    told = []
-    with drawn_on(1.05 * len(columns), 0.29 * len(rows) + 0.45) as (canvas, axes):
+    told, wide = [], max(len(columns), _WIDE)
+    with drawn_on(1.05 * wide, 0.29 * len(rows) + 0.45) as (canvas, axes):
         axis = axes[0]
         for row, recipe in enumerate(rows):
             words = []
@@ -84,7 +85,7 @@ def board(report: Report) -> Figure:
                     axis.text(column - 0.03, row, change, va="center", fontsize=6.5, color=INK)
                     words[-1] += f" ({one.verdict})"
             told.append(f"{recipe.title}: {', '.join(words)}")
-        axis.set_xlim(-0.5, len(columns) - 0.5)
+        axis.set_xlim(-0.5, wide - 0.5)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         axis.set_yticks(range(len(rows)), [recipe.title for recipe in rows])
         heads = [harm.head for harm in columns]
@@ -92,7 +93,7 @@ def board(report: Report) -> Figure:
         axis.xaxis.tick_top()
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
-        axis.axhline(0.5, color=FAINT, lw=0.8)
+        axis.plot([-0.5, len(columns) - 0.5], [0.5, 0.5], color=FAINT, lw=0.8)
         svg = finished(canvas)
     return Figure(
         "board",
