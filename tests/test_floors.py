@@ -22,6 +22,7 @@ FLOORS = {
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
         *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors", "bounds"),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
+        *("checkpoint", "exported", "onnx"),
     ],
     "acts": ["inner", "ascent", "starts", "attack", "attacks", "defence", "defences"],
     "one training, one evaluation, one question": [
@@ -37,6 +38,7 @@ FLOORS = {
         "store",
         "run",
         "arguments",
+        "loading",
         "crafting",
     ],
     "telling": [

@@ -111,7 +111,11 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
 @app.command()
 def attack(
     model: Annotated[
-        Path, typer.Option(help="Weights of a run, such as runs/mnist/models/plain-0.safetensors.")
+        str,
+        typer.Option(
+            help="A network of a run, such as runs/mnist/models/plain-0.safetensors; or "
+            "mine.py:FUNCTION, timm:NAME, FILE.pt2, FILE.onnx with --dataset."
+        ),
     ],
     name: Annotated[str, typer.Option("--attack", help="See: unfooled list attacks.")] = "pgd",
     eps: Annotated[
@@ -132,6 +136,13 @@ def attack(
         typer.Option(help="Weights of a network that transfer crafts on; may be repeated."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the attack's chance.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Other than it was trained on.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     out_folder: Annotated[
@@ -154,10 +165,12 @@ def attack(
             norm = chosen.norms[0] if norm is None else norm
             threat = arguments.threat(norm, guide.usual(chosen, norm) if eps is None else eps)
             order = crafting.Order(chosen, threat, n, targets, seed, others)
-            saved = load(model)
+            saved = load(
+                model, weights=weights, mean=arguments.numbers(mean), std=arguments.numbers(std)
+            )
             if targets is not None:
                 aim(targets, saved.data.classes)
-            called = f"{model.stem}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
+            called = f"{saved.short}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
             folder = out_folder or Path("runs") / "attacks" / called
             exhibit.ready(folder)
         with _busy("attacking"):
