@@ -27,6 +27,7 @@ FLOORS = {
     "acts": ["inner", "ascent", "starts", "attack", "attacks", "defence", "defences"],
     "one training, one evaluation, one question": [
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
+        *("finding", "pulse", "doctor"),
     ],
     "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
     "runs": [
@@ -45,7 +46,7 @@ FLOORS = {
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
         *("reports", "publish", "sheet", "exhibit", "guide"),
     ],
-    "the front door": ["cli", "testing", "__main__", "__init__"],
+    "the front door": ["cli", "commands", "terminal", "testing", "__main__", "__init__"],
 }
 HEIGHT = {file: height for height, files in enumerate(FLOORS.values()) for file in files}
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from unfooled import __version__
+from unfooled import __version__, commands
 from unfooled.errors import DataMissing, UnfooledError, UnknownName
+from unfooled.terminal import busy, err, out
 
 if TYPE_CHECKING:
     from unfooled.crafting import Crafted
@@ -29,7 +29,6 @@ app = typer.Typer(
     "An answer with error bars.",
     epilog="Exit codes: 0 done, 1 some jobs failed, 2 a mistake of the user, 130 interrupted.",
 )
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 FOLDERS = (
     *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
@@ -82,7 +81,7 @@ def study(
     """Train the recipes, attack the networks, write the report."""
     chosen = _asked(which, dataset, seeds)
     note = ""
-    with _busy("reading the data"):
+    with busy("reading the data"):
         try:
             chosen.data(data)
         except DataMissing as missing:
@@ -152,7 +151,7 @@ def attack(
 ) -> None:
     """Run an attack on a network of a run, and keep the images that it makes."""
     try:
-        with _busy("reading the network"):
+        with busy("reading the network"):
             import torch
 
             from unfooled import arguments, crafting, exhibit, guide, run
@@ -173,12 +172,12 @@ def attack(
             called = f"{saved.short}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
             folder = out_folder or Path("runs") / "attacks" / called
             exhibit.ready(folder)
-        with _busy("attacking"):
+        with busy("attacking"):
             crafted = crafting.craft(saved, order)
     except _Interrupted:
         err.print("\nunfooled: interrupted; nothing was written", soft_wrap=True)
         raise
-    with _busy("writing the images"):
+    with busy("writing the images"):
         paths = exhibit.save(crafted, folder)
     _told_attack(crafted, paths)
 
@@ -199,6 +198,9 @@ def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
     out.print(table)
     for path in paths:
         out.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+app.command()(commands.doctor)
 
 
 @app.command("list")
@@ -295,7 +297,7 @@ def _explain(name: str) -> None:
     from unfooled import model
     from unfooled.tables import layer_cells
 
-    with _busy("building it"):
+    with busy("building it"):
         layers = model.layers(
             model.build(name, channels=1, size=28, classes=10, seed=0), channels=1, size=28
         )
@@ -360,7 +362,7 @@ def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
     if which == "mnist" and dataset in _studies() and dataset in catalog.names("datasets"):
         which, dataset = str(dataset), None
     path = _file(which)
-    with _busy("reading the study"):
+    with busy("reading the study"):
         from unfooled import config
 
         return config.read(path, seeds=seeds, dataset=dataset)
@@ -429,18 +431,8 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
         raise
 
 
-@contextmanager
-def _busy(what: str) -> Iterator[None]:
-    """A word of patience on a terminal: the first import of torch takes seconds."""
-    if not err.is_terminal:
-        yield
-        return
-    with err.status(f"{what} ..."):
-        yield
-
-
 def _published(folder: Path) -> None:
-    with _busy("writing the report"):
+    with busy("writing the report"):
         from unfooled.publish import publish
         from unfooled.report import gather
 

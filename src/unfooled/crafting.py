@@ -18,7 +18,7 @@ from unfooled.errors import InvalidData, InvalidInput, InvalidModel, InvalidOpti
 from unfooled.evaluation import Evaluation
 from unfooled.loading import Loaded
 from unfooled.randomness import Draws
-from unfooled.shapes import Images
+from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
 
 _CHANNELS = (1, 3)  # of what can be kept as a picture
@@ -42,6 +42,13 @@ class Saved:
     def network(self) -> nn.Module:
         """In eval mode."""
         return self.loaded.network
+
+    def sampled(self, n: int) -> tuple[Images, Labels]:
+        """As many of the test images that studies take, on the network's device."""
+        test = self.data.test
+        ids = test.sample(n)
+        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        return test.pixels(ids).to(device), test.labels[ids].to(device)
 
     @property
     def short(self) -> str:
@@ -174,10 +181,8 @@ def craft(saved: Saved, order: Order) -> Crafted:
         InvalidModel, JobFailed: as `evaluation.judged`.
     """
     saved.loaded.takes(order.attack)
-    test = saved.data.test
-    ids = test.sample(order.n)
-    device = next((p.device for p in saved.network.parameters()), torch.device("cpu"))
-    images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
+    ids = saved.data.test.sample(order.n)
+    images, labels = saved.sampled(order.n)
     draws = Draws(order.seed, f"attack/{order.attack.name}", ids)
     wanted = None
     if order.aimed is not None:

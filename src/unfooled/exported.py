@@ -34,7 +34,8 @@ _OPERATORS = re.compile(
 )
 # Shapes are written as sums and products of symbols, and read by an interpreter of Python.
 _SIZES = re.compile(
-    r"(?:[\d\s+\-*/(),]|\b(?:[suz]\d+|Max|Min|FloorDiv|CleanDiv|Mod|PythonMod|Eq|Ne)\b)*"
+    r"(?:[\d\s+\-*/(),]|Symbol\('[suz]\d+'(?:, [a-z]+=(?:True|False))*\)|\b(?:[suz]\d+|Integer|Add"
+    r"|Mul|Pow|Max|Min|FloorDiv|CleanDiv|Mod|PythonMod|Eq|Ne)\b)*"
 )
 _SAVED = "save the model in eval mode by torch.export.save(torch.export.export(...), FILE)"
 _ANY_BATCH = 'dynamic_shapes=({0: torch.export.Dim("batch")},)'
@@ -46,7 +47,7 @@ class Program(nn.Module):
     def __init__(self, program: nn.Module) -> None:
         super().__init__()
         self.program = program
-        super().train(False)  # noqa: FBT003 - what `eval` calls
+        self.training = False
 
     def train(self, mode: bool = True) -> "Program":  # noqa: FBT001, FBT002 - torch's signature
         """The mode as it is told; the program itself refuses to be told."""

@@ -70,7 +70,7 @@ def _maker(name: str) -> Callable[..., nn.Module]:
     return catalog.function("models", name)
 
 
-def _called(make: Callable[..., nn.Module], **shape: int) -> nn.Module:
+def _called(make: Callable[..., Any], **shape: int) -> Any:
     """What the function makes, told as much of the shape as it asks for by name."""
     asked = inspect.signature(make).parameters
     return make(**{name: value for name, value in shape.items() if name in asked})
