@@ -176,8 +176,8 @@ def _accuracy(case: _Case) -> Finding:
             "labels",
             "doubt",
             f"{right:.1%} of {n} images are read correctly, no better than guessing "
-            f"({chance:.1%}): it is untrained, its weights were not loaded, or labels or pixels are "
-            "others",
+            f"({chance:.1%}): it is untrained, its weights were not loaded, or labels or pixels "
+            "are others",
             right,
         )
     return Finding("labels", "ok", f"{right:.1%} of {n} images are read correctly", right)
