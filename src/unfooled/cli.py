@@ -27,7 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
     "An answer with error bars.",
-    epilog="Exit codes: 0 done, 1 some jobs failed, 2 a mistake of the user, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 some jobs failed or a model is refused, 2 a mistake of the user, "
+    "130 interrupted.",
 )
 
 FOLDERS = (
