@@ -181,7 +181,12 @@ def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def attacked(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
     """`unfooled attack` in this process, which has imported torch already; its exit code."""
-    monkeypatch.setattr(sys, "argv", ["unfooled", "attack", *arguments])
+    return commanded(monkeypatch, "attack", *arguments)
+
+
+def commanded(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """A command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["unfooled", *arguments])
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     with pytest.raises(SystemExit) as ended:
         cli.main()
@@ -273,3 +278,66 @@ def test_an_interrupted_attack_leaves_nothing(
     assert attacked(monkeypatch, "--model", weights, "--out", "here") == 130
     assert "interrupted" in capsys.readouterr().err
     assert not [path for path in Path("here").rglob("*") if path.is_file()]
+
+
+OWN = """
+import torch
+from torch import nn
+def broken():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 3), nn.Threshold(9, float("nan")))
+def raising():
+    raise ValueError("no\\nluck")
+"""
+
+
+def test_the_doctor_prints_a_table_and_refuses_by_its_exit_code(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commanded(monkeypatch, "doctor", weights, "--n", "40") == 0
+    screen = capsys.readouterr()
+    assert screen.err == ""
+    for part in ("check", "verdict", "eval mode", "stripes", "gradient", "differences"):
+        assert part in screen.out
+    Path("mine.py").write_text(OWN)
+    given = ["mine.py:broken", "--dataset", "toys:striped"]
+    assert commanded(monkeypatch, "doctor", *given) == 1
+    assert "refused" in capsys.readouterr().out
+
+
+def test_a_network_of_the_users_own_is_attacked_with_weights_from_a_file(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--model", "toys:pyramid", "--weights", weights, "--dataset", "toys:striped"]
+    assert attacked(monkeypatch, *given, "--mean", "0.5", "--std", "0.5", "--n", "4") == 0
+    assert Path("runs/attacks/toys-pyramid-pgd-Linf-0.1/sheet.png").is_file()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "cannot read nowhere"),
+        (["toys:pyramid"], "name them by --dataset"),
+        (["mine.py:raising", "--dataset", "toys:striped"], "cannot be built"),
+        (["mine.py:missing", "--dataset", "toys:striped"], "not a function"),
+        (["mine.py", "--dataset", "toys:striped"], "mine.py:FUNCTION"),
+        (["toys:pyramid", "--dataset", "digitz"], "did you mean 'digits'"),
+        (["toys:pyramid", "--dataset", "toys:striped", "--mean", "x"], "numbers are written like"),
+        (["toys:pyramid", "--dataset", "toys:striped", "--mean", "0.5"], "belong together"),
+        (["toys:pyramid", "--dataset", "toys:striped", "--n", "0"], "at least 1"),
+        (["toys:pyramid", "--dataset", "toys:striped", "--device", "tpu"], "device must be"),
+        (["toys:dropping", "--dataset", "toys:striped", "--weights", "plain-0.safetensors"], "fit"),
+    ],
+)
+def test_a_mistake_with_the_doctor_gets_one_line(
+    weights: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unchecked: None,
+    arguments: list[str],
+    said: str,
+) -> None:
+    Path("mine.py").write_text(OWN)
+    assert commanded(monkeypatch, "doctor", *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert len(errors.splitlines()) == 1

@@ -22,10 +22,12 @@ FLOORS = {
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
         *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors", "bounds"),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
+        *("checkpoint", "exported", "onnx"),
     ],
     "acts": ["inner", "ascent", "starts", "attack", "attacks", "defence", "defences"],
     "one training, one evaluation, one question": [
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
+        *("finding", "pulse", "doctor"),
     ],
     "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
     "runs": [
@@ -37,13 +39,14 @@ FLOORS = {
         "store",
         "run",
         "arguments",
+        "loading",
         "crafting",
     ],
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
         *("reports", "publish", "sheet", "exhibit", "guide"),
     ],
-    "the front door": ["cli", "testing", "__main__", "__init__"],
+    "the front door": ["cli", "commands", "terminal", "testing", "__main__", "__init__"],
 }
 HEIGHT = {file: height for height, files in enumerate(FLOORS.values()) for file in files}
 FILES = sorted(HOUSE.rglob("*.py"))

@@ -16,6 +16,20 @@ def number(text: str) -> float | None:
         return None
 
 
+def numbers(text: str | None) -> list[float] | None:
+    """Numbers from words like "0.5" or "0.4914,0.4822,0.4465"; None where nothing was said.
+
+    Raises:
+        InvalidOption: one of them is no number.
+    """
+    if text is None:
+        return None
+    found = [number(part.strip()) for part in text.split(",")]
+    if any(one is None for one in found):
+        raise InvalidOption(f"numbers are written like 0.5 or 0.49,0.48,0.45, not {text!r}")
+    return [one for one in found if one is not None]
+
+
 def threat(norm: str, eps: str) -> Threat:
     """The threat that two words of the command line describe.
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from unfooled.errors import InvalidModel, InvalidThreat
 from unfooled.gradients import frozen
-from unfooled.layers import Standardise
+from unfooled.layers import Standardise, by_channel
 from unfooled.shapes import Images, Labels, Mask
 from unfooled.threat import Threat
 
@@ -109,7 +109,7 @@ def _leaves(model: nn.Module) -> Iterator[nn.Module]:
 
 
 def _standardised(module: Standardise, box: Box) -> Box:
-    return Box(module(box.middle), box.radius / module.std)
+    return Box(module(box.middle), box.radius / by_channel(module.std, box.radius))
 
 
 def _convolved(module: nn.Conv2d, box: Box) -> Box:

@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unfooled.errors import InvalidOption, UnknownName
+from unfooled.errors import InvalidOption, UnknownName, brief
 
 _MANY = 15  # more names than this are not listed in one line
 
@@ -120,9 +120,9 @@ def _own(place: str) -> types.ModuleType:
     if path.suffix != ".py":
         try:
             return importlib.import_module(place)
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # a script may end itself when it is imported
             raise UnknownName(
-                f"cannot import {place!r}: {type(error).__name__}: {error}"
+                f"cannot import {place!r}: {type(error).__name__}: {brief(error)}"
             ) from error
     if not path.is_file():
         raise UnknownName(f"there is no file {place}")
@@ -132,6 +132,8 @@ def _own(place: str) -> types.ModuleType:
     loaded = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(loaded)
-    except Exception as error:
-        raise UnknownName(f"{place} raised on import: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UnknownName(
+            f"{place} raised on import: {type(error).__name__}: {brief(error)}"
+        ) from error
     return loaded

@@ -132,8 +132,7 @@ class _Way:
 
 
 def _standardised(way: _Way, module: Standardise) -> _Way:
-    factor, shift = (way.given.new_tensor(n) for n in (1 / module.std, -module.mean / module.std))
-    return way.then(Affine(factor, shift))
+    return way.then(Affine(*module.line(way.given)))
 
 
 def _normalised(way: _Way, module: nn.BatchNorm2d) -> _Way | None:

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
-from unfooled import __version__
+from unfooled import __version__, commands
 from unfooled.errors import DataMissing, UnfooledError, UnknownName
+from unfooled.terminal import busy, err, out
 
 if TYPE_CHECKING:
     from unfooled.crafting import Crafted
@@ -27,9 +27,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
     "An answer with error bars.",
-    epilog="Exit codes: 0 done, 1 some jobs failed, 2 a mistake of the user, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 some jobs failed or a model is refused, 2 a mistake of the user, "
+    "130 interrupted.",
 )
-out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 FOLDERS = (
     *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
@@ -82,7 +82,7 @@ def study(
     """Train the recipes, attack the networks, write the report."""
     chosen = _asked(which, dataset, seeds)
     note = ""
-    with _busy("reading the data"):
+    with busy("reading the data"):
         try:
             chosen.data(data)
         except DataMissing as missing:
@@ -111,7 +111,11 @@ def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a 
 @app.command()
 def attack(
     model: Annotated[
-        Path, typer.Option(help="Weights of a run, such as runs/mnist/models/plain-0.safetensors.")
+        str,
+        typer.Option(
+            help="A network of a run, such as runs/mnist/models/plain-0.safetensors; or "
+            "mine.py:FUNCTION, timm:NAME, FILE.pt2, FILE.onnx with --dataset."
+        ),
     ],
     name: Annotated[str, typer.Option("--attack", help="See: unfooled list attacks.")] = "pgd",
     eps: Annotated[
@@ -132,6 +136,13 @@ def attack(
         typer.Option(help="Weights of a network that transfer crafts on; may be repeated."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the attack's chance.")] = 0,
+    weights: Annotated[
+        Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
+    ] = None,
+    mean: Annotated[
+        str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
+    ] = None,
+    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
     dataset: Annotated[str | None, typer.Option(help="Other than it was trained on.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     out_folder: Annotated[
@@ -141,7 +152,7 @@ def attack(
 ) -> None:
     """Run an attack on a network of a run, and keep the images that it makes."""
     try:
-        with _busy("reading the network"):
+        with busy("reading the network"):
             import torch
 
             from unfooled import arguments, crafting, exhibit, guide, run
@@ -154,18 +165,20 @@ def attack(
             norm = chosen.norms[0] if norm is None else norm
             threat = arguments.threat(norm, guide.usual(chosen, norm) if eps is None else eps)
             order = crafting.Order(chosen, threat, n, targets, seed, others)
-            saved = load(model)
+            saved = load(
+                model, weights=weights, mean=arguments.numbers(mean), std=arguments.numbers(std)
+            )
             if targets is not None:
                 aim(targets, saved.data.classes)
-            called = f"{model.stem}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
+            called = f"{saved.short}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
             folder = out_folder or Path("runs") / "attacks" / called
             exhibit.ready(folder)
-        with _busy("attacking"):
+        with busy("attacking"):
             crafted = crafting.craft(saved, order)
     except _Interrupted:
         err.print("\nunfooled: interrupted; nothing was written", soft_wrap=True)
         raise
-    with _busy("writing the images"):
+    with busy("writing the images"):
         paths = exhibit.save(crafted, folder)
     _told_attack(crafted, paths)
 
@@ -186,6 +199,9 @@ def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
     out.print(table)
     for path in paths:
         out.print(f"  {path}", soft_wrap=True, markup=False)
+
+
+app.command()(commands.doctor)
 
 
 @app.command("list")
@@ -282,7 +298,7 @@ def _explain(name: str) -> None:
     from unfooled import model
     from unfooled.tables import layer_cells
 
-    with _busy("building it"):
+    with busy("building it"):
         layers = model.layers(
             model.build(name, channels=1, size=28, classes=10, seed=0), channels=1, size=28
         )
@@ -347,7 +363,7 @@ def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
     if which == "mnist" and dataset in _studies() and dataset in catalog.names("datasets"):
         which, dataset = str(dataset), None
     path = _file(which)
-    with _busy("reading the study"):
+    with busy("reading the study"):
         from unfooled import config
 
         return config.read(path, seeds=seeds, dataset=dataset)
@@ -416,18 +432,8 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
         raise
 
 
-@contextmanager
-def _busy(what: str) -> Iterator[None]:
-    """A word of patience on a terminal: the first import of torch takes seconds."""
-    if not err.is_terminal:
-        yield
-        return
-    with err.status(f"{what} ..."):
-        yield
-
-
 def _published(folder: Path) -> None:
-    with _busy("writing the report"):
+    with busy("writing the report"):
         from unfooled.publish import publish
         from unfooled.report import gather
 

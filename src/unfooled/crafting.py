@@ -1,8 +1,8 @@
-"""One attack on one saved network: the adversarial images, and what is known about them."""
+"""One attack on one network: the adversarial images, and what is known about them."""
 
-import hashlib
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unfooled import attack, dataset, evaluation, model, targets
+from unfooled import attack, dataset, evaluation, loading, targets
 from unfooled.attack import Attack
 from unfooled.dataset import Dataset
 from unfooled.errors import InvalidData, InvalidInput, InvalidModel, InvalidOption
 from unfooled.evaluation import Evaluation
+from unfooled.loading import Loaded
 from unfooled.randomness import Draws
-from unfooled.shapes import Images
+from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
 
 _CHANNELS = (1, 3)  # of what can be kept as a picture
@@ -25,19 +26,40 @@ _CHANNELS = (1, 3)  # of what can be kept as a picture
 
 @dataclass(frozen=True)
 class Saved:
-    """A network of a run, ready to be attacked.
+    """A network, ready to be attacked.
 
     Attributes:
-        path: of its weights.
-        network: in eval mode.
+        path: of its weights, or the words that it was loaded by.
+        loaded: the network, on its device.
         data: whose test images it shall read.
-        sha256: of the weights file.
     """
 
     path: Path
-    network: nn.Module
+    loaded: Loaded
     data: Dataset
-    sha256: str
+
+    @property
+    def network(self) -> nn.Module:
+        """In eval mode."""
+        return self.loaded.network
+
+    def sampled(self, n: int) -> tuple[Images, Labels]:
+        """As many of the test images that studies take, on the network's device."""
+        test = self.data.test
+        ids = test.sample(n)
+        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        return test.pixels(ids).to(device), test.labels[ids].to(device)
+
+    @property
+    def short(self) -> str:
+        """What a folder or a file can be called after it, such as plain-0."""
+        words = str(self.path) if ":" in str(self.path) else self.path.stem
+        return re.sub(r"[^\w.-]+", "-", words.rpartition("/")[2])
+
+    @property
+    def sha256(self) -> str | None:
+        """Of the file of its weights; None where it has none."""
+        return self.loaded.sha256
 
 
 @dataclass(frozen=True)
@@ -108,40 +130,45 @@ def find(name: str, options: Mapping[str, Any], surrogates: Sequence[Saved]) -> 
     return attack.find(name, **options, **networks)
 
 
-def load(path: Path, *, named: str | None, folder: Path | None, device: torch.device) -> Saved:
-    """The network behind a weights file of a run, with its data.
+def load(
+    which: str | Path,
+    *,
+    named: str | None,
+    folder: Path | None,
+    device: torch.device,
+    weights: Path | None = None,
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Saved:
+    """A network with its data.
 
     Args:
-        path: such as runs/mnist/models/plain-0.safetensors.
-        named: a data set other than the one it was trained on.
+        which: such as runs/mnist/models/plain-0.safetensors, or any other words of `loading.py`.
+        named: a data set; None for the one that a run's network was trained on.
         folder: of the data files.
         device: where it shall be attacked.
+        weights, mean, std: as in `loading.load`.
 
     Raises:
-        InvalidData: the file is missing, damaged, or of another kind.
-        InvalidModel: the network does not fit the data, or the weights do not fit the network.
+        UnknownName, InvalidData, InvalidModel, InvalidOption: as `loading.load`.
+        DataMissing: as `dataset.find`.
     """
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidData(f"cannot read {path}: {error.strerror}") from error
-    try:
-        about = model.about(content)
-        architecture, trained_on = str(about["architecture"]), str(about["dataset"])
-    except (InvalidData, KeyError) as error:
-        raise InvalidData(
-            f"{path} is no network of a run, such as runs/mnist/models/plain-0.safetensors: {error}"
-        ) from error
-    data = dataset.find(named or trained_on, folder=folder)
+    data = dataset.find(named or loading.trained_on(str(which)), folder=folder)
     if data.channels not in _CHANNELS:
         raise InvalidData(f"{data.name} has {data.channels} channels; pictures have 1 or 3")
-    shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     try:
-        network = model.restored(content, architecture, **shape)
+        found = loading.load(
+            str(which),
+            channels=data.channels,
+            size=data.size,
+            classes=len(data.classes),
+            weights=weights,
+            mean=mean,
+            std=std,
+        )
     except (InvalidData, InvalidModel) as error:
-        raise type(error)(f"{path}: {error} ({data.title})") from error
-    digest = hashlib.sha256(content).hexdigest()
-    return Saved(path, network.to(device), data, digest)
+        raise type(error)(f"{error} ({data.title})") from error
+    return Saved(Path(which), replace(found, network=found.network.to(device)), data)
 
 
 def craft(saved: Saved, order: Order) -> Crafted:
@@ -150,12 +177,12 @@ def craft(saved: Saved, order: Order) -> Crafted:
     Raises:
         UnknownName: there is no such way to choose targets, and no such class.
         InvalidInput: every image belongs to the class that is wanted.
+        InvalidModel: the attack follows the gradient, and the network gives none.
         InvalidModel, JobFailed: as `evaluation.judged`.
     """
-    test = saved.data.test
-    ids = test.sample(order.n)
-    device = next((p.device for p in saved.network.parameters()), torch.device("cpu"))
-    images, labels = test.pixels(ids).to(device), test.labels[ids].to(device)
+    saved.loaded.takes(order.attack)
+    ids = saved.data.test.sample(order.n)
+    images, labels = saved.sampled(order.n)
     draws = Draws(order.seed, f"attack/{order.attack.name}", ids)
     wanted = None
     if order.aimed is not None:

@@ -5,6 +5,11 @@ class UnfooledError(Exception):
     """The parent of every error that this package raises on purpose."""
 
 
+def brief(error: BaseException) -> str:
+    """The first line of what somebody else's error says; its name where it says nothing."""
+    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+
+
 class UnknownName(UnfooledError):
     """No member, option or class goes by that name."""
 

@@ -97,7 +97,7 @@ def _about(order: Order) -> dict[str, Any]:
     }
 
 
-def _about_model(saved: Saved) -> dict[str, str]:
+def _about_model(saved: Saved) -> dict[str, str | None]:
     return {
         "model": saved.path.name,
         "model_sha256": saved.sha256,

@@ -18,20 +18,39 @@ from unfooled.shapes import Images
 class Standardise(nn.Module):
     """Pixels in [0, 1] to mean 0 and standard deviation 1, as MNIST's training pixels have them.
 
-    The first layer of every model here, so that eps is always in pixel units.
+    The first layer of every model here, so that eps is always in pixel units. Other data bring
+    other numbers: both one for all channels, or both a tuple with one for each.
     """
 
-    def __init__(self, mean: float = 0.1307, std: float = 0.3081) -> None:
+    def __init__(
+        self,
+        mean: float | tuple[float, ...] = 0.1307,
+        std: float | tuple[float, ...] = 0.3081,
+    ) -> None:
         super().__init__()
         self.mean, self.std = mean, std
 
     def forward(self, images: Images) -> Images:
         """(images - mean) / std."""
-        return (images - self.mean) / self.std
+        return (images - by_channel(self.mean, images)) / by_channel(self.std, images)
+
+    def line(self, like: Tensor) -> tuple[Tensor, Tensor]:
+        """Factor and shift that do the same to images like these: numbers, or `[c, 1, 1]` each."""
+        mean, std = (torch.tensor(n, dtype=torch.float64) for n in (self.mean, self.std))
+        rows = tuple(like.new_tensor(n.tolist()) for n in (1 / std, -mean / std))
+        factor, shift = (row[:, None, None] if row.ndim else row for row in rows)
+        return factor, shift
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
         return f"mean={self.mean}, std={self.std}"
+
+
+def by_channel(numbers: float | tuple[float, ...], images: Images) -> float | Tensor:
+    """What can be added to images: a number for all, or one for each channel as `[c, 1, 1]`."""
+    if isinstance(numbers, tuple):
+        return images.new_tensor(numbers)[:, None, None]
+    return numbers
 
 
 @runtime_checkable

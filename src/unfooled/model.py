@@ -4,9 +4,11 @@ Every file in `models/` holds a function of its own name that builds one:
 
     def name(*, channels: int, size: int, classes: int) -> nn.Module
 
-`timm:NAME` is a network of the library timm, with fresh weights.
+A function of the user's own may leave out those of the three that it does not need. `timm:NAME` is
+a network of the library timm, with fresh weights.
 """
 
+import inspect
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,8 +22,8 @@ from safetensors.torch import load as from_bytes
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
-from unfooled import catalog
-from unfooled.errors import InvalidData, InvalidModel, UnfooledError, UnknownName
+from unfooled import catalog, checkpoint
+from unfooled.errors import InvalidData, InvalidModel, UnfooledError, UnknownName, brief
 from unfooled.gradients import forward, frozen
 from unfooled.layers import Standardise
 from unfooled.randomness import Draws
@@ -40,7 +42,7 @@ def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn
     make = _maker(name)
     with Draws(seed, "initial weights").torch_state():
         try:
-            model: nn.Module = make(channels=channels, size=size, classes=classes)
+            model: nn.Module = _called(make, channels=channels, size=size, classes=classes)
             if not isinstance(model, nn.Module):
                 raise TypeError(f"it returned a {type(model).__name__}, not a torch.nn.Module")
             with frozen(model), torch.no_grad():
@@ -50,7 +52,7 @@ def build(name: str, *, channels: int, size: int, classes: int, seed: int) -> nn
         except Exception as error:
             raise InvalidModel(
                 f"{name} cannot be built for {channels} x {size} x {size} images of {classes} "
-                f"classes: {error}"
+                f"classes: {brief(error)}"
             ) from error
     if logits.shape[1] != classes:
         raise InvalidModel(f"{name} returns {logits.shape[1]} logits for {classes} classes")
@@ -66,6 +68,12 @@ def _maker(name: str) -> Callable[..., nn.Module]:
     if name.startswith(_TIMM):
         return partial(_of_timm, name.removeprefix(_TIMM))
     return catalog.function("models", name)
+
+
+def _called(make: Callable[..., Any], **shape: int) -> Any:
+    """What the function makes, told as much of the shape as it asks for by name."""
+    asked = inspect.signature(make).parameters
+    return make(**{name: value for name, value in shape.items() if name in asked})
 
 
 def _of_timm(name: str, *, channels: int, size: int, classes: int) -> nn.Module:
@@ -128,13 +136,8 @@ def restored(content: bytes, name: str, *, channels: int, size: int, classes: in
         InvalidModel: the weights are not those of such a network.
     """
     network = build(name, channels=channels, size=size, classes=classes, seed=0)
-    try:
-        network.load_state_dict(weights(content))
-    except RuntimeError as error:
-        raise InvalidModel(
-            f"these weights do not fit {name} for {channels} x {size} x {size} images of "
-            f"{classes} classes"
-        ) from error
+    who = f"{name} for {channels} x {size} x {size} images of {classes} classes"
+    checkpoint.fill(network, weights(content), who)
     return network.eval()
 
 

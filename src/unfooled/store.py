@@ -75,6 +75,21 @@ class Store:
         return float(self._ledger.execute("SELECT total(seconds) FROM jobs").fetchone()[0])
 
 
+def recorded(path: Path) -> str | None:
+    """The SHA-256 that the ledger of its run has for a file; None where no run knows of it."""
+    folder = path.resolve().parents[1]
+    ledger = folder / "ledger.sqlite"
+    if not ledger.is_file():
+        return None
+    query = "SELECT sha256 FROM jobs WHERE file = ? ORDER BY rowid DESC LIMIT 1"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as known:
+            row = known.execute(query, (path.resolve().relative_to(folder).as_posix(),)).fetchone()
+    except sqlite3.Error:  # damaged, or of something else
+        return None
+    return None if row is None else str(row[0])
+
+
 @contextmanager
 def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
     """The store in a folder, for one process at a time.
