@@ -143,7 +143,7 @@ def test_a_training_that_fails_is_a_hole_and_the_others_go_on(tmp_path: Path) ->
     [
         ({"dataset": "no/such.py:data"}, UnknownName),
         ({"dataset": "mnist"}, DataMissing),
-        ({"model": "toys:net"}, InvalidModel),
+        ({"model": "toys:plane"}, InvalidModel),
         ({"model": "no/such.py:model"}, UnknownName),
         (
             {"recipes": (replace(toys.study().recipes[0], transforms=(("toys:too_bright", {}),)),)},
