@@ -136,13 +136,9 @@ def attack(
         typer.Option(help="Weights of a network that transfer crafts on; may be repeated."),
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the attack's chance.")] = 0,
-    weights: Annotated[
-        Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    weights: commands.Weights = None,
+    mean: commands.Mean = None,
+    std: commands.Std = None,
     dataset: Annotated[str | None, typer.Option(help="Other than it was trained on.")] = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     out_folder: Annotated[

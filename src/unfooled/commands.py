@@ -14,6 +14,15 @@ if TYPE_CHECKING:
 
 _COLOURS = {"ok": "green", "fixed": "cyan", "doubt": "yellow", "refused": "red"}
 
+# What every command asks about a network of the user's own.
+Weights = Annotated[
+    Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
+]
+Mean = Annotated[
+    str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
+]
+Std = Annotated[str | None, typer.Option(help="Likewise.")]
+
 
 def doctor(
     model: Annotated[
@@ -26,13 +35,9 @@ def doctor(
     dataset: Annotated[
         str | None, typer.Option(help="Whose test images it shall read; a run knows its own.")
     ] = None,
-    weights: Annotated[
-        Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
-    ] = None,
-    mean: Annotated[
-        str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
-    ] = None,
-    std: Annotated[str | None, typer.Option(help="Likewise.")] = None,
+    weights: Weights = None,
+    mean: Mean = None,
+    std: Std = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
     n: Annotated[int, typer.Option("--n", help="Test images.")] = 500,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",

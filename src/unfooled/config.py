@@ -81,11 +81,11 @@ def _study(name: str, file: keys.File) -> Study:
 
 def _plan(own: keys.Plan, whole: keys.Plan) -> Plan:
     """A recipe's own keys over the study's over the defaults."""
-    given = {name: getattr(own, name) for name in keys.Plan.model_fields}
-    found = {name: getattr(whole, name) for name in given} | {
-        name: value for name, value in given.items() if value is not None
-    }
-    return replace(Plan(), **{name: value for name, value in found.items() if value is not None})
+    plan = Plan()
+    for level in (whole, own):
+        given = level.model_dump(include=set(keys.Plan.model_fields), exclude_none=True)
+        plan = replace(plan, **given)
+    return plan
 
 
 def _recipe(name: str, file: keys.Recipe, plan: keys.Plan) -> Recipe:

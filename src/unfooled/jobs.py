@@ -148,9 +148,9 @@ def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[
             key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")
         }
         what["own"] = [_fingerprints(name, options) for name, options in members]
+        cost = _training_cost(recipe, data)
         for seed in range(study.seeds):
             key = _key({**base, "recipe": what, "seed": seed})
-            cost = _training_cost(recipe, data)
             found[index, seed] = Job("train", index, seed, 0, key, (), cost)
     return found
 
