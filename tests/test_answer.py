@@ -5,12 +5,13 @@ from typing import Any
 import pytest
 import toys
 
-from unfooled.answer import Answer, answer, percent, points, points_interval
+from unfooled.answer import Answer, answer
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.recipe import Recipe
 from unfooled.results import Comparison, Curve, RecipeResult, Results
 from unfooled.statistics import Estimate
 from unfooled.study import Sweep
+from unfooled.wording import percent, points, points_interval
 
 RECIPES = (
     Recipe("plain", "No transformations"),

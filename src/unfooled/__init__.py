@@ -10,9 +10,12 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from unfooled.dataset import Dataset, Split
-    from unfooled.evaluation import Evaluation, evaluate
+    from unfooled.evaluating import evaluate
+    from unfooled.evaluation import Evaluation
+    from unfooled.publish import publish
     from unfooled.randomness import Draws
     from unfooled.recipe import Plan, Recipe
+    from unfooled.report import Report
     from unfooled.statistics import Difference, Estimate, difference, share
     from unfooled.study import Study, Sweep
     from unfooled.threat import Threat
@@ -26,13 +29,15 @@ _HOMES = {
     "Evaluation": "evaluation",
     "Plan": "recipe",
     "Recipe": "recipe",
+    "Report": "report",
     "Split": "dataset",
     "Study": "study",
     "Sweep": "study",
     "Threat": "threat",
     "Trained": "training",
     "difference": "statistics",
-    "evaluate": "evaluation",
+    "evaluate": "evaluating",
+    "publish": "publish",
     "share": "statistics",
     "train": "training",
 }
@@ -44,6 +49,7 @@ __all__ = [
     "Evaluation",
     "Plan",
     "Recipe",
+    "Report",
     "Split",
     "Study",
     "Sweep",
@@ -51,6 +57,7 @@ __all__ = [
     "Trained",
     "difference",
     "evaluate",
+    "publish",
     "share",
     "train",
 ]

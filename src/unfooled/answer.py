@@ -6,7 +6,9 @@ from dataclasses import dataclass
 from unfooled import transform
 from unfooled.outcomes import WORST
 from unfooled.results import Comparison, RecipeResult, Results
+from unfooled.standing import standing
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
+from unfooled.wording import listed, percent, points, points_interval, quoted
 
 _ONLY_DOSES = "The figures of the doses hold the answer."
 _LISTED = 6  # recipes that a sentence can hold one by one
@@ -49,11 +51,19 @@ def answer(results: Results, classes: Sequence[str] = ()) -> Answer:
     """
     found = [*_doubts(results), *_unfitting(results, classes)]
     doubts = tuple(sorted(found, key=lambda doubt: not doubt.serious))
+    short, sentence = standing(results) if results.given else _changes(results)
+    if any(doubt.serious for doubt in doubts):
+        return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
+    return Answer(short, sentence, doubts)
+
+
+def _changes(results: Results) -> tuple[str, str]:
+    """What the recipes change, in a few words and in a sentence."""
     asked = _asked(results)
     baseline = results.recipes[0]
     eps = float(results.study["answer_eps"])
     stands = f"{percent(_worst(baseline, results.norm, eps).value)} of the attacked images"
-    where = f"At eps {eps:g}, where {quoted(baseline)} reads {stands} correctly"
+    where = f"At eps {eps:g}, where {quoted(baseline.title)} reads {stands} correctly"
     seeds = min((one.difference.seeds for one in asked), default=0)
     images = asked[0].difference.images if asked else 0
     counted = f"{seeds} {'seed' if seeds == 1 else 'seeds'}, {images:,} images"
@@ -62,31 +72,8 @@ def answer(results: Results, classes: Sequence[str] = ()) -> Answer:
     if len(asked) > _LISTED:
         clauses = _counted(asked, results)
     nothing = _ONLY_DOSES if results.study["doses"] else "Nothing was compared."
-    sentence = f"{where}, {_listed(clauses)} ({basis})." if clauses else nothing
-    if any(doubt.serious for doubt in doubts):
-        return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
-    return Answer(_short([one.verdict for one in asked]), sentence, doubts)
-
-
-def quoted(recipe: RecipeResult) -> str:
-    """A recipe's title in quotation marks: it may hold commas."""
-    return f"\N{LEFT DOUBLE QUOTATION MARK}{recipe.title}\N{RIGHT DOUBLE QUOTATION MARK}"
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """0.405 as "40.5 %", with a space that no line breaks at."""
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
-def points(difference: float, digits: int = 1) -> str:
-    """-0.075 as "-7.5", with a real minus sign; percentage points."""
-    text = f"{100 * difference:+.{digits}f}"
-    return "0" + text[2:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
-
-
-def points_interval(estimate: Estimate) -> str:
-    """An interval as "-9.9 to -5.0", in percentage points."""
-    return f"{points(estimate.low)} to {points(estimate.high)}"
+    sentence = f"{where}, {listed(clauses)} ({basis})." if clauses else nothing
+    return _short([one.verdict for one in asked]), sentence
 
 
 def _asked(results: Results) -> list[Comparison]:
@@ -109,7 +96,7 @@ def _worst(recipe: RecipeResult, norm: str, eps: float) -> Estimate:
 
 def _clause(one: Comparison, recipe: RecipeResult) -> str:
     change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
-    title = quoted(recipe)
+    title = quoted(recipe.title)
     if one.verdict == NO_DIFFERENCE:
         most = max(abs(one.difference.low), abs(one.difference.high))
         return f"{title} makes no difference larger than {100 * most:.1f} points ({change})"
@@ -129,7 +116,7 @@ def _counted(asked: Sequence[Comparison], results: Results) -> list[str]:
         if by:
             one = furthest(by, key=lambda one: one.difference.value)
             change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
-            most = f"most of all {quoted(results.recipe(one.second))} ({change})"
+            most = f"most of all {quoted(results.recipe(one.second).title)} ({change})"
             parts.append(f"{len(by)} {word if len(by) == 1 else word.removesuffix('s')}, {most}")
     same = sum(one.verdict == NO_DIFFERENCE for one in asked)
     if same:
@@ -137,7 +124,7 @@ def _counted(asked: Sequence[Comparison], results: Results) -> list[str]:
         parts.append(f"{same} {makes} no difference beyond {100 * _margin(results):g} points")
     untold = sum(one.verdict == CANNOT_TELL for one in asked)
     parts += [f"for {untold} it cannot be told"] if untold else []
-    return [f"of {len(asked)} recipes {_listed(parts)}"]
+    return [f"of {len(asked)} recipes {listed(parts)}"]
 
 
 def _margin(results: Results) -> float:
@@ -158,10 +145,6 @@ def _short(verdicts: Sequence[str]) -> str:
     return "Cannot tell."
 
 
-def _listed(clauses: Sequence[str]) -> str:
-    return ", and ".join([", ".join(clauses[:-1]), clauses[-1]] if len(clauses) > 1 else clauses)
-
-
 def _doubts(results: Results) -> list[Doubt]:
     return [doubt for look in _LOOKS for doubt in look(results)]
 
@@ -177,6 +160,8 @@ def _unfitting(results: Results, classes: Sequence[str]) -> list[Doubt]:
 
 
 def _few_seeds(results: Results) -> list[Doubt]:
+    if results.given:
+        return []
     seeds = min((len(recipe.seeds) for recipe in results.recipes), default=0)
     if seeds >= FEWEST_SEEDS:
         return []

@@ -3,18 +3,26 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unfooled.answer import percent, points
 from unfooled.drawing import FAINT, INK, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
-from unfooled.statistics import HELPS, HURTS, NO_DIFFERENCE, Estimate
+from unfooled.statistics import BETTER, HELPS, HURTS, NO_DIFFERENCE, WORSE, Estimate
+from unfooled.wording import percent, points
 
 if TYPE_CHECKING:
     from matplotlib.patches import Rectangle
 
-_FACES = {HELPS: "#BFDDF0", HURTS: "#F6CBB0", NO_DIFFERENCE: "#FFFFFF"}
-_MARKS = {HELPS: "\N{BLACK UP-POINTING TRIANGLE}", HURTS: "\N{BLACK DOWN-POINTING TRIANGLE}"}
+_UP, _DOWN = "\N{BLACK UP-POINTING TRIANGLE}", "\N{BLACK DOWN-POINTING TRIANGLE}"
+_BLUE, _ORANGE = "#BFDDF0", "#F6CBB0"
+_FACES = {
+    HELPS: _BLUE,
+    BETTER: _BLUE,
+    HURTS: _ORANGE,
+    WORSE: _ORANGE,
+    NO_DIFFERENCE: "#FFFFFF",
+}
+_MARKS = {HELPS: _UP, BETTER: _UP, HURTS: _DOWN, WORSE: _DOWN}
 _WIDE = 7  # columns for which there is room at least, or the letters would fill the page
 
 
@@ -95,13 +103,13 @@ def board(report: Report) -> Figure:
         axis.spines[:].set_visible(False)
         axis.plot([-0.5, len(columns) - 0.5], [0.5, 0.5], color=FAINT, lw=0.8)
         svg = finished(canvas)
+    up, down = (BETTER, WORSE) if results.given else (f"it {HELPS}", f"it {HURTS}")
     return Figure(
         "board",
-        "Every recipe against every kind of harm",
+        f"Every {'network' if results.given else 'recipe'} against every kind of harm",
         "Per cent read correctly, and in small print the change from the first row in points. "
-        "\N{BLACK UP-POINTING TRIANGLE} on blue: it helps; \N{BLACK DOWN-POINTING TRIANGLE} on "
-        "orange: it hurts; white: no difference beyond the margin; grey: cannot tell. Verdicts "
-        "after Holm's correction within each column.",
+        f"{_UP} on blue: {up}; {_DOWN} on orange: {down}; white: no difference beyond the margin; "
+        "grey: cannot tell. Verdicts after Holm's correction within each column.",
         "; ".join(told),
         svg,
     )

@@ -11,6 +11,7 @@ from torch import nn
 
 from unfooled import bounds
 from unfooled.dataset import Split
+from unfooled.gradients import home
 from unfooled.shapes import Labels
 from unfooled.threat import Threat
 
@@ -51,7 +52,7 @@ def certified(model: nn.Module, split: Split, ids: Labels, eps: Sequence[float])
     Raises:
         InvalidModel: there are no bounds for such a network.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = home(model)
     stands = []
     for part in ids.split(_AT_ONCE):
         images, labels = split.pixels(part).to(device), split.labels[part].to(device)

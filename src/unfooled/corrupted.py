@@ -12,7 +12,7 @@ from torch import nn
 from unfooled import corruption
 from unfooled.dataset import Split
 from unfooled.evaluation import read
-from unfooled.gradients import predict
+from unfooled.gradients import home, predict
 from unfooled.randomness import Draws
 from unfooled.shapes import Labels
 
@@ -73,7 +73,7 @@ def corrupted(
     Raises:
         UnknownName, InvalidOption, InvalidTransform: see `corruption.find` and `Corruption.apply`.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = home(model)
     found = [corruption.find(name) for name in names]
     read_as = np.empty((len(names), len(severities), len(ids)), np.int64)
     for part in torch.arange(len(ids)).split(_AT_ONCE):

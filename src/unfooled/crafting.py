@@ -16,6 +16,7 @@ from unfooled.attack import Attack
 from unfooled.dataset import Dataset
 from unfooled.errors import InvalidData, InvalidInput, InvalidModel, InvalidOption
 from unfooled.evaluation import Evaluation
+from unfooled.gradients import home
 from unfooled.loading import Loaded
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
@@ -47,7 +48,7 @@ class Saved:
         """As many of the test images that studies take, on the network's device."""
         test = self.data.test
         ids = test.sample(n)
-        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
+        device = home(self.network)
         return test.pixels(ids).to(device), test.labels[ids].to(device)
 
     @property

@@ -9,8 +9,9 @@ called there. A job that needs others is started after their `Done` was taken by
 what `weights_of` returns for it. The caller alone writes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from unfooled.jobs import Job
 
@@ -45,3 +46,12 @@ class Failed:
 
 
 Event = Progress | Done | Failed
+
+
+class Engine(Protocol):
+    """A way to have jobs done, see this file's docstring."""
+
+    def __call__(
+        self, jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, /, *, workers: int
+    ) -> Generator[Event, None, None]:
+        """What happens, until every job is done or has failed."""

@@ -5,7 +5,7 @@ An `Evaluation` holds facts for each image. Accuracies, intervals and verdicts a
 """
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +18,7 @@ from unfooled.attack import Attack, Attacked
 from unfooled.borders import check_classes, check_input
 from unfooled.dataset import Split
 from unfooled.errors import InvalidInput
-from unfooled.gradients import predict
+from unfooled.gradients import home, predict
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.threat import Threat
@@ -123,7 +123,8 @@ class Evaluation:
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[np.generic]]) -> "Evaluation":
         """The inverse of `arrays`."""
-        facts = {name: array for name, array in arrays.items() if array.ndim and name != "eps"}
+        own = {field.name for field in dataclasses.fields(cls)} - {"attack", "threats"}
+        facts = {name: array for name, array in arrays.items() if name in own}
         norm = str(arrays["norm"])
         threats = tuple(Threat(norm, float(eps)) for eps in arrays["eps"])
         return cls(str(arrays["attack"]), threats, **{"targets": None, **facts})  # type: ignore[arg-type]
@@ -176,6 +177,7 @@ def evaluate_split(
     *,
     draws: Draws,
     targets: Labels | None = None,
+    seen: Callable[[Evaluation, list[Attacked]], None] = lambda _, __: None,
 ) -> Evaluation:
     """The facts of an attack on images of a data set, which stay bytes until their turn comes.
 
@@ -186,15 +188,18 @@ def evaluate_split(
         split: of a data set.
         ids: positions of the images in the split.
         draws: their chance; numbered by `ids`.
+        seen: called with the facts of some images and with those images, until all are through.
     """
-    device = next((p.device for p in model.parameters()), torch.device("cpu"))
+    device = home(model)
 
     def parts() -> Iterator[Evaluation]:
         for part in torch.arange(len(ids)).split(_AT_ONCE):
             images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
             aims = None if targets is None else targets[part].to(device)
             own = draws.at(ids[part])
-            yield judged(model, images, labels, attack, threats, draws=own, targets=aims)[0]
+            facts, found = judged(model, images, labels, attack, threats, draws=own, targets=aims)
+            seen(facts, found)
+            yield facts
 
     return gathered(parts(), len(ids))
 

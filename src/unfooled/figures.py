@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unfooled import board, matrices, ranking
-from unfooled.answer import percent, points, points_interval
 from unfooled.drawing import COLOURS, DASHES, FAINT, INK, WRONG, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
 from unfooled.results import Curve, RecipeResult
+from unfooled.wording import percent, points, points_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -94,14 +94,15 @@ def effects(report: Report) -> Figure:
         axis.axvline(0, color=INK, lw=0.8)
         axis.set_yticks(range(len(others)), [recipe.title for recipe in others])
         axis.set_ylim(len(others) - 0.5, -0.5)
-        axis.set_xlabel("percentage points fewer (left) or more (right) than the baseline")
+        first = results.recipes[0].title if results.given else "the baseline"
+        axis.set_xlabel(f"percentage points fewer (left) or more (right) than {first}")
         axis.tick_params(axis="y", length=0)
         axis.spines["left"].set_visible(False)
         canvas.subplots_adjust(right=0.5)
         svg = finished(canvas)
     return Figure(
         "effects",
-        f"Paired differences from the baseline, at eps {eps:g}",
+        f"Paired differences from {first}, at eps {eps:g}",
         "On the same seeds and images, in percentage points, with 95 % intervals; verdicts after "
         "Holm's correction.",
         "; ".join(told),
@@ -224,7 +225,8 @@ def all_figures(report: Report) -> dict[str, Figure]:
     """Every figure of a report, by name."""
     results = report.results
     shown = [recipe for recipe in results.featured if recipe.control != "sham"]
-    found = [curves(report), matrices.confusion(report), learning(report)]
+    found = [curves(report), matrices.confusion(report)]
+    found += [] if report.study.given else [learning(report)]
     found += matrices.targeted(report)
     if results.comparisons:
         found += [board.board(report)]

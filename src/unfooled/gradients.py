@@ -56,6 +56,11 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad = True
 
 
+def home(model: nn.Module) -> torch.device:
+    """The device of a model's first parameter; the CPU where it has none."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 def forward(model: Model, images: Images) -> Logits:
     """The model's logits.
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfooled import attack, catalog
-from unfooled.answer import percent
 from unfooled.attack import Attack
 from unfooled.crafting import Crafted
 from unfooled.statistics import Estimate, share
+from unfooled.wording import percent
 
 # From the attacker that knows most to the one that knows nothing.
 KNOWS = {

@@ -1,12 +1,11 @@
 """The jobs of a study: what has to be done, in which order, and how a worker does it."""
 
-import dataclasses
 import hashlib
 import io
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -22,18 +21,21 @@ from unfooled import (
     catalog,
     defence,
     evaluation,
+    loading,
     model,
     preprocessor,
     targets,
     training,
     transform,
 )
+from unfooled.attack import Attacked
 from unfooled.certified import certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset, Split
 from unfooled.errors import JobFailed
 from unfooled.evaluation import Evaluation
-from unfooled.gradients import predict
+from unfooled.gradients import home, predict
+from unfooled.loading import Loaded
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
@@ -42,6 +44,7 @@ FORMAT = 3  # of the files in a run's folder
 _DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
 Arrays = dict[str, NDArray[Any]]
+Seen = Callable[[Evaluation, list[Attacked]], None]
 
 
 @dataclass(frozen=True)
@@ -49,13 +52,14 @@ class Job:
     """One thing to do; equal keys give equal results.
 
     Attributes:
-        kind: "train", "attack", "corrupted", "certified" or "pictures".
+        kind: "train", or "load" for a network that is there already; then "attack", "corrupted",
+            "certified" or "pictures".
         recipe: index of the recipe.
         seed: of the training.
         sweep: index of the sweep, for an attack.
         key: SHA-256 of all that decides the result.
-        needs: the trainings whose networks it works with: first the one that it is about, then
-            those that an attack crafts on; none for a training.
+        needs: the jobs whose networks it works with: first the one that it is about, then those
+            that an attack crafts on; none for a training.
         cost: roughly how long it takes, in passes of one image through the network.
     """
 
@@ -81,7 +85,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         "packages": [version(name) for name in _DECIDE],
         "device": device,
         "data": data.sha256,
-        "model": [study.model, model.fingerprint(study.model)],
+        "model": [] if study.given else [study.model, model.fingerprint(study.model)],
     }
     plain = study.plain()
     trainings = _trainings(study, data, base)
@@ -139,10 +143,14 @@ def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:
 
 
 def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[int, int], Job]:
-    """The training of each recipe with each seed."""
+    """The training of each recipe with each seed, or the loading of each given network."""
     plain = study.plain()
     found = {}
     for index, recipe in enumerate(study.recipes):
+        if recipe.given is not None:
+            key = _key({**base, "name": recipe.name, "given": plain["recipes"][index]["given"]})
+            found[index, 0] = Job("load", index, 0, 0, key, (), 1.0)
+            continue
         members = [recipe.defence, *recipe.transforms]
         what = {
             key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")
@@ -157,16 +165,60 @@ def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[
 
 @dataclass(frozen=True)
 class Worker:
-    """What a worker process holds while it does a study's jobs, one after the other."""
+    """What a worker process holds while it does a study's jobs, one after the other.
+
+    Attributes:
+        study: whose jobs they are.
+        folder: of the data files.
+        device: where it computes.
+        own: the data, if a Python program handed them over.
+        networks: likewise, by their places among the recipes.
+    """
 
     study: Study
     folder: Path | None
     device: str
+    own: Dataset | None = None
+    networks: Mapping[int, nn.Module] = field(default_factory=dict)
 
     @cached_property
     def data(self) -> Dataset:
         """Read once in each process."""
-        return self.study.data(self.folder)
+        return self.study.data(self.folder) if self.own is None else self.own
+
+    @cached_property
+    def _loaded(self) -> dict[int, Loaded]:
+        return {}
+
+    def given(self, recipe: int) -> Loaded:
+        """A network that is there already; read once in each process.
+
+        Raises:
+            JobFailed: its files are no longer those that the run began with.
+            UnfooledError: as `loading.load`.
+        """
+        if recipe not in self._loaded:
+            asked, data = self.study.recipes[recipe].given, self.data
+            shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+            if recipe in self.networks:
+                found = loading.handed(
+                    self.networks[recipe], self.study.recipes[recipe].title, **shape
+                )
+            elif asked is not None:
+                if loading.given(asked.which, asked.weights, asked.mean, asked.std) != asked:
+                    raise JobFailed(
+                        f"{asked.weights or asked.which} was changed after the run had begun; run "
+                        "the command again"
+                    )
+                found = loading.load(
+                    asked.which,
+                    **shape,
+                    weights=Path(asked.weights) if asked.weights else None,
+                    mean=asked.mean,
+                    std=asked.std,
+                )
+            self._loaded[recipe] = found
+        return self._loaded[recipe]
 
     def perform(
         self, job: Job, weights: tuple[bytes | None, ...], report: Callable[[float], None]
@@ -183,10 +235,12 @@ class Worker:
                 "dataset": self.study.dataset,
                 "recipe": recipe.name,
                 "seed": job.seed,
-                "history": [dataclasses.asdict(epoch) for epoch in trained.history],
+                "history": [asdict(epoch) for epoch in trained.history],
                 "overfitted": trained.overfitted,
             }
             return model.save(trained.model, about)
+        if job.kind == "load":
+            return _head(self.given(job.recipe), self.data)
         whole = [content for content in weights if content is not None]
         if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
@@ -198,6 +252,8 @@ class Worker:
 
     def _judged(self, recipe: int, content: bytes) -> nn.Module:
         """The network of a recipe, behind the recipe's preprocessors."""
+        if self.study.given:
+            return self.given(recipe).network
         data, before = self.data, self.study.recipes[recipe].input
         shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         network = model.restored(content, self.study.model, **shape)
@@ -212,7 +268,11 @@ class Worker:
         if job.kind == "pictures":
             return pictures(network, split, sweep)
         if job.kind == "attack":
-            return attacked(network, others, split, data.classes, sweep, job.seed).arrays()
+            kept: list[NDArray[np.float32]] = []
+            keep = partial(_fooling, kept) if study.keeps_images else _nothing
+            facts = attacked(network, others, split, data.classes, sweep, job.seed, keep)
+            own = {"adversarial": np.concatenate(kept, axis=1)} if kept else {}
+            return {**facts.arrays(), **own}
         if study.corruptions is not None and job.kind == "corrupted":
             asked, draws = study.corruptions, Draws(0, "corruptions")
             ids = split.sample(asked.images or len(split))
@@ -232,19 +292,41 @@ def attacked(
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
+    seen: Seen,
 ) -> Evaluation:
-    """The facts of one sweep on one network; `others` are those of the other recipes."""
+    """The facts of one sweep on one network; `others` are those of the other recipes.
+
+    `seen` is as in `evaluation.evaluate_split`.
+    """
     ids = split.sample(sweep.images or len(split))
     draws = Draws(seed, f"attack/{sweep.attack}", ids)
     aims = None
     if sweep.targets:
-        device = next(network.parameters()).device
+        device = home(network)
         images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
         rows, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
         ids, aims = ids[rows.cpu()], aims.cpu()
     return evaluation.evaluate_split(
-        network, split, ids, sweep.armed(others), sweep.threats, draws=draws, targets=aims
+        network,
+        split,
+        ids,
+        sweep.armed(others),
+        sweep.threats,
+        draws=draws,
+        targets=aims,
+        seen=seen,
     )
+
+
+def _nothing(_: Evaluation, __: list[Attacked]) -> None:
+    """Of a study that keeps no images."""
+
+
+def _fooling(kept: list[NDArray[np.float32]], facts: Evaluation, found: list[Attacked]) -> None:
+    """Add the images that fool; all others are black, which takes no room in a file."""
+    for_file = np.stack([one.images.float().cpu().numpy() for one in found])
+    for_file[~facts.won] = 0
+    kept.append(for_file)
 
 
 def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:
@@ -255,7 +337,7 @@ def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:
         read_as `[1 + t, k]`; filters of the first convolution `[f, c, h, w]` and its activations
         on the last image `[f, h, w]`, empty for a network without convolutions.
     """
-    device = next(network.parameters()).device
+    device = home(network)
     # Of a class that no image shows there is no picture.
     every = split.labels.unique()
     ids = torch.stack([torch.nonzero(split.labels == label)[0, 0] for label in every])
@@ -274,6 +356,37 @@ def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:
         "filters": filters.cpu().numpy(),
         "maps": maps.cpu().numpy(),
     }
+
+
+def _head(loaded: Loaded, data: Dataset) -> bytes:
+    """What is known of a network that is there already, as the head of a weights file has it."""
+    network = loaded.network
+    try:
+        told = [
+            asdict(one) for one in model.layers(network, channels=data.channels, size=data.size)
+        ]
+    except Exception:  # whatever a user's network makes of hooks; its layers are only told about
+        told = []
+    about = {
+        "which": loaded.name,
+        "sha256": loaded.sha256,
+        "knows": loaded.knows,
+        "notes": loaded.notes,
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "layers": told,
+        "history": [],
+        "overfitted": False,
+    }
+    return json.dumps(about, indent=2).encode()
+
+
+def head(content: bytes) -> dict[str, Any]:
+    """What the file of a training or of a loading tells about its network.
+
+    Raises:
+        InvalidData: the file is damaged or of another kind.
+    """
+    return dict(json.loads(content)) if content.startswith(b"{") else model.about(content)
 
 
 def unpacked(content: bytes) -> Arrays:

@@ -32,6 +32,7 @@ from unfooled.errors import (
 )
 from unfooled.gradients import forward, frozen
 from unfooled.layers import Standardise
+from unfooled.recipe import Given
 
 _RUNS, _EXPORTED, _ONNX = ".safetensors", ".pt2", ".onnx"
 
@@ -113,6 +114,47 @@ def load(
         raise InvalidOption(f"{which} normalises inside itself; leave out --mean and --std")
     network = _behind(before, found.network).eval()
     return replace(found, network=network, knows=_knows(which, network, shape))
+
+
+def handed(network: nn.Module, title: str, *, channels: int, size: int, classes: int) -> Loaded:
+    """A network that a Python program handed over, as if it had been loaded.
+
+    Raises:
+        InvalidModel: it does not fit the images.
+    """
+    shape = {"channels": channels, "size": size, "classes": classes}
+    return Loaded(network, title, _knows(title, network, shape), None)
+
+
+def digest(network: nn.Module) -> str:
+    """SHA-256 of a network's weights and of how it prints: what a Python program handed over."""
+    found = hashlib.sha256(repr(network).encode())
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode())
+        found.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    return found.hexdigest()
+
+
+def given(
+    which: str,
+    weights: str = "",
+    mean: Sequence[float] | None = None,
+    std: Sequence[float] | None = None,
+) -> Given:
+    """These words, and the SHA-256 of all files behind them: what decides a network.
+
+    Raises:
+        UnknownName: there is no such model, file or function.
+        InvalidData: a file is missing.
+    """
+    behind = [checkpoint.content(Path(weights))] if weights else []
+    if _is_file(which):
+        behind.append(checkpoint.content(Path(which)))
+    else:
+        behind.append(model.fingerprint(which).encode())
+    whole = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in behind))
+    first, second = (None if one is None else tuple(one) for one in (mean, std))
+    return Given(which, weights, first, second, whole.hexdigest())
 
 
 def trained_on(which: str) -> str:

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unfooled import tables
-from unfooled.answer import points
 from unfooled.drawing import Figure
 from unfooled.evaluation import UNREAD
 from unfooled.figures import all_figures
@@ -13,6 +12,7 @@ from unfooled.ranking import many
 from unfooled.report import Report
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS
 from unfooled.tables import Table
+from unfooled.wording import points
 
 
 @dataclass(frozen=True)
@@ -62,54 +62,75 @@ def page(report: Report) -> Page:
     """The pages of a report."""
     figures = all_figures(report)
     baseline = report.results.recipes[0]
-    shown = [figures[name] for name in figures if name.startswith("digits-")]
     data, note = report.environment["data"], report.environment.get("note", "")
-    sections = [
-        Section("Robust accuracy in numbers", (), tuple(tables.robust(report))),
-        Section("What the network sees", _pictures_words(report), (), tuple(shown)),
-        Section("Which class is read as which", (), (), (figures["confusion"],)),
-        Section("How the networks learned", (), (tables.learned(report),), (figures["learning"],)),
-        Section("How to read this report", _reading(report)),
-        Section(
-            "The network, layer by layer",
-            _network_words(report),
-            (tables.layers(report.layers),),
-            tuple(figures[name] for name in ("inside",) if name in figures),
-        ),
-        Section(
-            "Everything needed to repeat it",
-            (),
-            (tables.recipes(report), tables.attacks(report), tables.machine(report)),
-        ),
-    ]
-    if report.results.targeted:
-        matrices = tuple(figures[name] for name in figures if name.startswith("targeted-"))
-        aimed = Section("Turned into a chosen class", (_AIMED,), (tables.aimed(report),), matrices)
-        sections.insert(3, aimed)
-    sections = [*_compared(report, figures), *sections]
-    seeds = report.study.seeds
+    trained = f"network {report.study.model!r}, {_seeds(report.study.seeds)} a recipe"
+    count = len(report.results.recipes)
+    given = f"{count} {'network' if count == 1 else 'networks'}"
     return Page(
         title=report.study.question,
-        subtitle=f"{data['name']}, network {report.study.model!r}, "
-        f"{seeds} {'seed' if seeds == 1 else 'seeds'} a recipe"
+        subtitle=f"{data['name']}, {given if report.study.given else trained}"
         f"{', validation images' if report.study.split == 'validation' else ''}"
         f"{f'. {note}' if note else ''}",
         short=report.answer.short,
         sentence=report.answer.sentence,
         doubts=tuple(("Doubt" if d.serious else "Note", d.sentence) for d in report.answer.doubts),
-        steps=tables.steps(report, baseline),
+        steps=tables.standing(report) if report.study.given else tables.steps(report, baseline),
         lead=figures["effects" if many(report) else "curves"],
         limits=_limits(report),
-        sections=tuple(sections),
+        sections=tuple(
+            one for part in (_compared, _measured, _made) for one in part(report, figures)
+        ),
     )
+
+
+def _seeds(count: int) -> str:
+    return f"{count} {'seed' if count == 1 else 'seeds'}"
+
+
+def _measured(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
+    """What came of the attacks."""
+    shown = [figures[name] for name in figures if name.startswith("digits-")]
+    found = [
+        Section("Robust accuracy in numbers", (), tuple(tables.robust(report))),
+        Section("What the network sees", _pictures_words(report), (), tuple(shown)),
+        Section("Which class is read as which", (), (), (figures["confusion"],)),
+    ]
+    if report.results.targeted:
+        matrices = tuple(figures[name] for name in figures if name.startswith("targeted-"))
+        aimed = Section("Turned into a chosen class", (_AIMED,), (tables.aimed(report),), matrices)
+        found.append(aimed)
+    return found
+
+
+def _made(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
+    """How the networks came about, how to read it all, and how to repeat it."""
+    look = tuple(figures[name] for name in ("inside",) if name in figures)
+    layers = (tables.layers(report.layers),) if report.layers else ()
+    machine = (tables.attacks(report), tables.machine(report))
+    if report.study.given:
+        found = [Section("How to read this report", _reading(report))]
+        if layers:
+            found.append(
+                Section("The network, layer by layer", _network_words(report), layers, look)
+            )
+        repeat = (tables.networks(report), *machine)
+        return [*found, Section("Everything needed to repeat it", (), repeat)]
+    return [
+        Section("How the networks learned", (), (tables.learned(report),), (figures["learning"],)),
+        Section("How to read this report", _reading(report)),
+        Section("The network, layer by layer", _network_words(report), layers, look),
+        Section("Everything needed to repeat it", (), (tables.recipes(report), *machine)),
+    ]
 
 
 def _compared(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     """What the recipes change, by and by: all, in doses, in bundles, against other harms."""
     if not report.results.comparisons:
         return []
-    lead, words = figures["curves"] if many(report) else figures["effects"], _effects_words(report)
-    sections = [Section("What each recipe changes", words, (tables.pairs(report),), (lead,))]
+    lead = figures["curves"] if many(report) else figures["effects"]
+    title = "How they differ" if report.study.given else "What each recipe changes"
+    words = () if report.study.given else _effects_words(report)
+    sections = [Section(title, words, (tables.pairs(report),), (lead,))]
     parts = {
         "How much of it": [figures[name] for name in figures if name.startswith("dose-")],
         "Together, and without each": [
@@ -132,8 +153,9 @@ def _limits(report: Report) -> str:
     pixels = ", ".join(norm for norm in norms if norm != "spatial")
     kinds = [f"small ones measured by {pixels}"] if pixels else []
     kinds += ["rotations and shifts"] if "spatial" in norms else []
+    other = "" if report.study.given else "other sizes of these transformations, "
     return (
-        "It says nothing about other data, other networks, other sizes of these transformations, "
+        f"It says nothing about other data, other networks, {other}"
         f"or changes other than {' and '.join(kinds)}. An attack finds an upper bound of "
         "the robust accuracy, never the robust accuracy itself."
     )
@@ -214,8 +236,9 @@ def _reading(report: Report) -> tuple[str, ...]:
 def _network_words(report: Report) -> tuple[str, ...]:
     parameters = sum(layer.parameters for layer in report.layers)
     products = sum(layer.multiplications for layer in report.layers)
+    name = report.results.recipes[0].title if report.study.given else report.study.model
     return (
-        f"{report.study.model}: {parameters:,} parameters, {products:,} multiplications an image. "
+        f"{name}: {parameters:,} parameters, {products:,} multiplications an image. "
         "A convolution slides one small kernel over the whole image, so that a pattern is known "
         "wherever it lies and few numbers have to be learned. The last layer gives one number "
         "(logit) for each class; the largest is the class that is read.",

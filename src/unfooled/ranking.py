@@ -6,12 +6,12 @@ All are paired differences from what they are compared with, or curves with thei
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unfooled.answer import percent, points, points_interval
 from unfooled.drawing import COLOURS, DASHES, FAINT, INK, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
-from unfooled.statistics import HELPS, HURTS, Estimate
+from unfooled.statistics import BETTER, HELPS, HURTS, WORSE, Estimate
+from unfooled.wording import percent, points, points_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +154,9 @@ def _bundle(report: Report, place: int) -> Figure:
 
 def _interval(axis: "Axes", row: int, one: Comparison) -> None:
     """A difference with its interval, and in words at the right."""
-    colour = {HELPS: _HELPS, HURTS: _HURTS}.get(one.verdict, _NEITHER)
+    colour = {HELPS: _HELPS, BETTER: _HELPS, HURTS: _HURTS, WORSE: _HURTS}.get(
+        one.verdict, _NEITHER
+    )
     change = one.difference
     axis.plot([100 * change.low, 100 * change.high], [row] * 2, color=colour, lw=1.6)
     axis.plot(100 * change.value, row, "D", color=colour, ms=4.5)

@@ -1,4 +1,4 @@
-"""What a recipe is: one way to train, to be compared with others."""
+"""What a recipe is: one way to come by a network, to be compared with others."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -30,8 +30,26 @@ class Plan:
 
 
 @dataclass(frozen=True)
+class Given:
+    """A network that is there already.
+
+    Attributes:
+        which: the words that `loading.load` takes; "" for one that was handed over in Python.
+        weights: a file for it; "" for none.
+        mean, std: of the pixels, put before it; None where it normalises inside.
+        sha256: of the files that decide what it computes.
+    """
+
+    which: str
+    weights: str = ""
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+    sha256: str = ""
+
+
+@dataclass(frozen=True)
 class Recipe:
-    """One way to train, to be compared with others.
+    """One way to train, to be compared with others; or a network that is there already.
 
     Attributes:
         name: short, in tables and file names.
@@ -41,6 +59,7 @@ class Recipe:
         plan: how long and how fast.
         input: names in `preprocessors/` with their options, before the trained network.
         control: "positive", "sham" or "" for a recipe under study.
+        given: the network itself; what tells of training means nothing then.
     """
 
     name: str
@@ -50,3 +69,4 @@ class Recipe:
     plan: Plan = Plan()
     input: tuple[tuple[str, Mapping[str, Any]], ...] = ()
     control: str = ""
+    given: Given | None = None

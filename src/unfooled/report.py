@@ -18,7 +18,8 @@ from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
 from unfooled.jobs import Arrays
 from unfooled.model import Layer
-from unfooled.recipe import Plan, Recipe
+from unfooled.outcomes import Facts
+from unfooled.recipe import Given, Plan, Recipe
 from unfooled.results import Results, build
 from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
@@ -30,16 +31,20 @@ class Report:
     Attributes:
         study: what was asked.
         results, answer: what was found.
+        facts: what each attack did, by places of recipe, seed and attack.
         environment: where and with what.
+        networks: by recipe, what is known of one that was there already, as `jobs.head` gives it.
         pictures: by recipe, as `jobs.pictures` made them.
-        layers: of the network.
+        layers: of the network; empty where there are several, or they cannot be told.
         seconds: of work, summed over all workers.
     """
 
     study: Study
     results: Results
     answer: Answer
+    facts: Facts
     environment: Mapping[str, Any]
+    networks: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, Arrays]
     layers: tuple[Layer, ...]
     seconds: float
@@ -68,7 +73,7 @@ def gather(folder: Path) -> Report:
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
-                heads[index, seed] = model.about(content)
+                heads[index, seed] = jobs.head(content)
             if content := files.get(study.job_name("corrupted", index, seed)):
                 worse[index, seed] = Corrupted.of_arrays(jobs.unpacked(content))
             if content := files.get(study.job_name("certified", index, seed)):
@@ -82,12 +87,30 @@ def gather(folder: Path) -> Report:
     results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         raise RunRefused(f"{folder}: the baseline has no result yet; finish the run first")
+    networks = {study.recipes[r].name: head for (r, _), head in heads.items() if study.given}
+    return Report(
+        study,
+        results,
+        answer(results, data["classes"]),
+        facts,
+        environment,
+        networks,
+        pictures,
+        _layers(study, data, networks),
+        seconds,
+    )
+
+
+def _layers(
+    study: Study, data: Mapping[str, Any], networks: Mapping[str, Mapping[str, Any]]
+) -> tuple[Layer, ...]:
+    """Those of the one network that all recipes train, or of the only one that is given."""
+    if study.given:
+        told = next(iter(networks.values()))["layers"] if len(networks) == 1 else []
+        return tuple(Layer(**{**one, "output": tuple(one["output"])}) for one in told)
     shape = {"channels": data["channels"], "size": data["size"]}
     network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
-    layers = tuple(model.layers(network, **shape))
-    return Report(
-        study, results, answer(results, data["classes"]), environment, pictures, layers, seconds
-    )
+    return tuple(model.layers(network, **shape))
 
 
 def _study(plain: Mapping[str, Any]) -> Study:
@@ -100,6 +123,7 @@ def _study(plain: Mapping[str, Any]) -> Study:
                 "defence": tuple(recipe["defence"]),
                 "plan": Plan(**recipe["plan"]),
                 "input": tuple((name, options) for name, options in recipe["input"]),
+                "given": recipe["given"] and Given(**_tuples(recipe["given"])),
             }
         )
         for recipe in plain["recipes"]

@@ -63,7 +63,8 @@ class RecipeResult:
         overfitted: seeds that showed catastrophic overfitting.
         confusion: share of the images of a class (row) that are read as a class (column) under the
             worst case at the study's eps; the last column counts what the network reads as nothing.
-        history: for each seed, for each epoch, what `training.Epoch` holds.
+        history: for each seed, for each epoch, what `training.Epoch` holds; empty, as all that
+            tells of training is, of a network that was there already.
     """
 
     name: str
@@ -98,7 +99,7 @@ class Comparison:
         p: corrected by Holm's method over all comparisons with the baseline (or, for pairs without
             the baseline, over all such pairs) at this eps.
         detectable: the smallest true difference that this study finds in 80 of 100 cases.
-        verdict: "helps", "hurts", "no difference" or "cannot tell".
+        verdict: as `statistics.verdict` gives it, or `statistics.ranked` of given networks.
     """
 
     first: str
@@ -139,6 +140,11 @@ class Results:
     def recipe(self, name: str) -> RecipeResult:
         """One recipe's result, by its name."""
         return next(recipe for recipe in self.recipes if recipe.name == name)
+
+    @property
+    def given(self) -> bool:
+        """Whether it is about networks that were there already."""
+        return self.study["recipes"][0]["given"] is not None
 
     @property
     def asked(self) -> list[RecipeResult]:
@@ -289,8 +295,8 @@ def _recipe(
         control=used.control,
         seeds=seeds,
         clean=statistics.share(tables[CLEAN, "", 0.0]),
-        validation=tuple(head["history"][-1]["validation"] for head in heads),
-        transformed=tuple(head["history"][-1]["transformed"] for head in heads),
+        validation=tuple(h["history"][-1]["validation"] for h in heads if h["history"]),
+        transformed=tuple(h["history"][-1]["transformed"] for h in heads if h["history"]),
         curves=tuple(_curves(tables)),
         corrupted={
             attack: statistics.share(table)
@@ -349,6 +355,11 @@ def _comparisons(
     if not whole:
         return []
     found: list[Comparison] = []
+    differ, say = (
+        (statistics.between, statistics.ranked)
+        if study.given
+        else (statistics.difference, statistics.verdict)
+    )
     for kind in tables[whole[0]]:
         for family in _pairs(study, whole):
             differences = []
@@ -357,7 +368,7 @@ def _comparisons(
                 one = tables[first][kind][[seeds[first].index(seed) for seed in both]]
                 other = tables[second][kind][[seeds[second].index(seed) for seed in both]]
                 if both:
-                    differences.append((first, second, statistics.difference(one, other)))
+                    differences.append((first, second, differ(one, other)))
             corrected = statistics.holm([difference.p for _, _, difference in differences])
             for (first, second, difference), p in zip(differences, corrected, strict=True):
                 found.append(
@@ -370,7 +381,7 @@ def _comparisons(
                         difference=difference.estimate,
                         p=p,
                         detectable=difference.detectable,
-                        verdict=statistics.verdict(difference, p, study.margin),
+                        verdict=say(difference, p, study.margin),
                     )
                 )
     return found

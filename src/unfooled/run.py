@@ -26,10 +26,11 @@ from unfooled import (
     transform,
 )
 from unfooled.dataset import Dataset
-from unfooled.engine import Done, Event, Failed
+from unfooled.engine import Done, Engine, Event, Failed
 from unfooled.engines.local import local
 from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import predict
+from unfooled.in_process import in_process
 from unfooled.jobs import Job, Worker, jobs
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
@@ -38,6 +39,7 @@ from unfooled.study import Study
 from unfooled.threat import Threat
 
 _SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
+_TRIED = 4  # images
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,9 @@ def run(
     workers: int | None = None,
     source: str = "",
     note: str = "",
+    command: str = "",
+    own: Dataset | None = None,
+    networks: Mapping[int, nn.Module] | None = None,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> list[Failed]:
     """Every job of the study done and kept in the folder; those that failed.
@@ -77,6 +82,8 @@ def run(
         workers: processes; None takes one for each core, or one for a GPU.
         source: the study file word for word, kept in the folder.
         note: what a reader must know about these data; the report's title says it.
+        command: that does this again; the report prints it.
+        own, networks: as in `Worker`; with them, everything is done in this process.
         on_step: called after each event.
 
     Raises:
@@ -89,22 +96,28 @@ def run(
     place = chosen(device)
     count = workers or (cores() if place == "cpu" else 1)
     with store.opened(folder, study.plain()) as ledger:
-        data = study.data(data_folder)
-        _try_out(study, data)
+        worker = Worker(study, data_folder, place, own, networks or {})
+        data = worker.data
+        if study.given:
+            _try_given(worker)
+        else:
+            _try_out(study, data)
         if source:
             store.write(folder / "study.toml", source.encode())
         planned = jobs(study, data, place)
-        environment = {**described(data, place, count), "note": note}
+        environment = {**described(data, place, count), "note": note, "command": command}
         store.write(
             folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode()
         )
-        return list(_done(planned, ledger, Worker(study, data_folder, place), count, on_step))
+        engine = local if own is None else in_process
+        return list(_done(planned, ledger, worker, engine, count, on_step))
 
 
 def _done(
     planned: list[Job],
     ledger: store.Store,
     worker: Worker,
+    engine: Engine,
     workers: int,
     on_step: Callable[[Step], None],
 ) -> Iterator[Failed]:
@@ -114,7 +127,7 @@ def _done(
     done, running = whole - sum(job.cost for job in left), dict[str, float]()
     finished = len(planned) - len(left)
     on_step(Step(None, done / whole, finished, len(planned)))
-    events = local(
+    events = engine(
         left,
         worker.perform,
         lambda job: tuple(ledger.get(one.key) for one in job.needs),
@@ -177,11 +190,28 @@ def described(data: Dataset, device: str, workers: int) -> dict[str, Any]:
     }
 
 
+def _try_given(worker: Worker) -> None:
+    """Whether each attack can work on each network that is there already."""
+    study, data = worker.study, worker.data
+    split = data.split(study.split)
+    few = split.sample(_TRIED)
+    images, draws = split.pixels(few), Draws(0, "try out")
+    for place, recipe in enumerate(study.recipes):
+        with _named(recipe.title):
+            loaded = worker.given(place)
+            labels = predict(loaded.network, images).argmax(1)
+            for sweep in study.sweeps:
+                found = sweep.armed([loaded.network])
+                loaded.takes(found)
+                with _tried(f"the attack {found.name}"):
+                    found.run(loaded.network, images, labels, sweep.threats[0], draws=draws)
+
+
 def _try_out(study: Study, data: Dataset) -> None:
     """Whatever can be wrong with a recipe or an attack on these data, before the first training."""
     shape = {"channels": data.channels, "size": data.size}
     network = model.build(study.model, **shape, classes=len(data.classes), seed=0)
-    few = torch.arange(min(4, len(data.train)))
+    few = torch.arange(min(_TRIED, len(data.train)))
     images, draws = data.train.pixels(few), Draws(0, "try out")
     for recipe in study.recipes:
         with _named(f"recipes.{recipe.name}"):

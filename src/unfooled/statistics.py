@@ -17,7 +17,7 @@ degrees of freedom from the same few seeds. `benchmarks/coverage.py` measures bo
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -30,6 +30,7 @@ _SMALLEST = 1e-12  # p-values are not told apart below
 FEWEST_SEEDS = 5  # below, numbers but no verdict
 
 HELPS, HURTS, NO_DIFFERENCE, CANNOT_TELL = "helps", "hurts", "no difference", "cannot tell"
+BETTER, WORSE = "stands better", "stands worse"  # of two networks that are there already
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,20 @@ def difference(first: Outcomes, second: Outcomes) -> Difference:
     half, value = mean.half(LEVEL), float(paired.mean())
     low, high = max(-1.0, min(mean.value - half, value)), min(1.0, max(mean.value + half, value))
     detectable = half + mean.half(2 * POWER - 1)
-    return Difference(Estimate(value, low, high, images, seeds), mean.p(), detectable)
+    p = 1.0 if seeds == 1 else mean.p()
+    return Difference(Estimate(value, low, high, images, seeds), p, detectable)
+
+
+def between(first: Outcomes, second: Outcomes) -> Difference:
+    """As `difference`, for two networks themselves, not for two ways to train: p over the images.
+
+    Args:
+        first, second: of one row each.
+    """
+    found = difference(first, second)
+    paired = second.astype(np.float64) - first.astype(np.float64)
+    table = np.hstack([paired, np.ones((1, 1)), -np.ones((1, 1))])
+    return replace(found, p=_crossed(table).p())
 
 
 def holm(probabilities: Sequence[float]) -> list[float]:
@@ -123,13 +137,25 @@ def verdict(difference: Difference, p: float, margin: float) -> str:
         "no difference" when the whole interval lies within the margin; else "helps" or "hurts" when
         the corrected p is below 0.05; otherwise, and always below 5 seeds, "cannot tell".
     """
+    few = difference.estimate.seeds < FEWEST_SEEDS
+    return CANNOT_TELL if few else _told(difference, p, margin, (HELPS, HURTS))
+
+
+def ranked(difference: Difference, p: float, margin: float) -> str:
+    """What may be said about two networks themselves; as `verdict`, with any number of seeds.
+
+    Returns:
+        "no difference", "stands better", "stands worse" or "cannot tell".
+    """
+    return _told(difference, p, margin, (BETTER, WORSE))
+
+
+def _told(difference: Difference, p: float, margin: float, words: tuple[str, str]) -> str:
     estimate = difference.estimate
-    if estimate.seeds < FEWEST_SEEDS:
-        return CANNOT_TELL
     if max(abs(estimate.low), abs(estimate.high)) <= margin:
         return NO_DIFFERENCE
     if p < 1 - LEVEL:
-        return HELPS if estimate.value > 0 else HURTS
+        return words[0] if estimate.value > 0 else words[1]
     return CANNOT_TELL
 
 
@@ -158,7 +184,7 @@ class _Mean:
 
     def p(self) -> float:
         """Two-sided: one less the level at which the interval ends at 0."""
-        if self.seeds == 1 or self.half(0.0) >= abs(self.value):
+        if self.half(0.0) >= abs(self.value):
             return 1.0
         if self.half(1 - _SMALLEST) <= abs(self.value):
             return _SMALLEST

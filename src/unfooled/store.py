@@ -20,7 +20,7 @@ from filelock import FileLock, Timeout
 
 from unfooled.errors import RunRefused
 
-_FOLDERS = {"train": ("models", ".safetensors")}
+_FOLDERS = {"train": ("models", ".safetensors"), "load": ("models", ".json")}
 _SCHEMA = """CREATE TABLE IF NOT EXISTS jobs (
     key TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
     seconds REAL NOT NULL)"""

@@ -141,6 +141,7 @@ class Study:
         split: the images that are attacked: "test", or "validation" for whoever is still choosing.
         corruptions, certificates: what else is measured; None for nothing.
         doses, bundles: which recipes belong together.
+        keeps_images: whether the images that fool are kept beside the facts, for `unfooled verify`.
     """
 
     name: str
@@ -158,6 +159,12 @@ class Study:
     doses: tuple[Dose, ...] = ()
     bundles: tuple[Bundle, ...] = ()
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    keeps_images: bool = False
+
+    @property
+    def given(self) -> bool:
+        """Whether it is about networks that are there already, each with seed 0."""
+        return self.recipes[0].given is not None
 
     def data(self, folder: Path | None) -> Dataset:
         """The data set, as `dataset.find` gives it and refuses it."""
@@ -169,7 +176,7 @@ class Study:
         if kind == "attack":
             used = self.sweeps[sweep]
             return f"{trained}-{sweep}-{used.attack.rpartition(':')[2]}-{used.norm}"
-        return trained if kind == "train" else f"{trained}-{kind}"
+        return trained if kind in ("train", "load") else f"{trained}-{kind}"
 
     def plain(self) -> dict[str, Any]:
         """Everything as JSON would have it."""

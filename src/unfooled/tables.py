@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from unfooled import attack, defence
-from unfooled.answer import percent, points, points_interval, quoted
 from unfooled.model import Layer
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.recipe import Recipe
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult
-from unfooled.statistics import Estimate
+from unfooled.wording import interval, percent, points, points_interval, quoted
 
 _STEPS = 3  # recipes whose steps the first page can hold
 _LONG = 13  # letters
@@ -53,7 +52,7 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
                 f"{train}. Train: {recipe.title}",
                 "no attack",
                 percent(recipe.clean.value, 2),
-                _interval(recipe.clean, 2),
+                interval(recipe.clean, 2),
                 _change(results.compared(recipe.name, CLEAN, 0.0)),
             )
         )
@@ -65,7 +64,7 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
                     f"{strike}. Attack it" if place == 0 else "",
                     f"{kind}, eps {at:g}",
                     percent(estimate.value),
-                    _interval(estimate),
+                    interval(estimate),
                     _change(results.compared(recipe.name, kind, at)),
                 )
             )
@@ -81,7 +80,53 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
         tuple(rows),
         f"{report.study.split.capitalize()} images: {baseline.clean.images:,} for clean accuracy, "
         f"{first.images:,} for {first.attack}, {baseline.curve(WORST, norm).images:,} for the "
-        f"worst case of all attacks, image by image. Changes are paired with {quoted(baseline)}.",
+        "worst case of all attacks, image by image. Changes are paired with "
+        f"{quoted(baseline.title)}.",
+    )
+
+
+def standing(report: Report) -> Table:
+    """What each network that was there already reads, without and under attack."""
+    results, eps = report.results, report.study.answer_eps
+    norm, rows = results.norm, list[tuple[str, ...]]()
+    for recipe in results.recipes:
+        first = (recipe.title, "no attack", percent(recipe.clean.value), interval(recipe.clean))
+        rows.append((*first, _change(results.compared(recipe.name, CLEAN, 0.0))))
+        for curve in recipe.curves:
+            if curve.norm != norm or eps not in curve.eps:
+                continue
+            estimate = curve.at(eps)
+            rows.append(
+                (
+                    "",
+                    f"{curve.attack}, eps {eps:g}",
+                    percent(estimate.value),
+                    interval(estimate),
+                    _change(results.compared(recipe.name, curve.attack, eps)),
+                )
+            )
+    one = results.recipes[0]
+    paired = f" Changes are paired with {quoted(one.title)}." if results.recipes[1:] else ""
+    return Table(
+        "Without attack, and under each",
+        ("network", "measured under", "read correctly", "95 % interval", "change in points"),
+        tuple(rows),
+        f"{one.curve(WORST, norm).images:,} {report.study.split} images in {norm}; intervals are "
+        f"over the images.{paired}",
+    )
+
+
+def networks(report: Report) -> Table:
+    """Where each network that was there already came from."""
+    rows = []
+    for recipe in report.results.recipes:
+        about = report.networks[recipe.name]
+        digest, notes = about["sha256"] or "-", " ".join(about["notes"]) or "-"
+        rows.append((recipe.title, about["which"], f"{about['parameters']:,}", digest, notes))
+    return Table(
+        "Networks",
+        ("network", "loaded by", "parameters", "SHA-256 of its file", "notes"),
+        tuple(rows),
     )
 
 
@@ -179,7 +224,7 @@ def certified(report: Report) -> Table:
     """Shares of the images that bounds show to stand, recipes against eps."""
     have = [(r.title, r.certified) for r in report.results.recipes if r.certified is not None]
     rows = [
-        (title, *(f"{100 * e.value:.1f} ({_interval(e)})" for e in curve.robust))
+        (title, *(f"{100 * e.value:.1f} ({interval(e)})" for e in curve.robust))
         for title, curve in have
     ]
     return Table(
@@ -229,14 +274,14 @@ def aimed(report: Report) -> Table:
             if cell is not None:
                 told[place] = (
                     f"{classes[row]} to {classes[column]}: {100 * cell.value:.0f} "
-                    f"({_interval(cell, 0)})"
+                    f"({interval(cell, 0)})"
                 )
         rows.append(
             (
                 report.results.recipe(one.recipe).title,
                 f"{one.attack}, {one.norm} {one.eps:g}",
                 percent(one.turned.value),
-                _interval(one.turned),
+                interval(one.turned),
                 *told,
             )
         )
@@ -335,12 +380,12 @@ def machine(report: Report) -> Table:
     data = environment["data"]
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     train, validation, test = data["images"]
+    command = (
+        f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
+        f"{report.study.seeds} (study.toml lies in the run's folder)"
+    )
     rows = (
-        (
-            "command",
-            f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
-            f"{report.study.seeds} (study.toml lies in the run's folder)",
-        ),
+        ("command", environment.get("command") or command),
         ("seeds", ", ".join(map(str, range(report.study.seeds)))),
         (
             "data",
@@ -354,10 +399,6 @@ def machine(report: Report) -> Table:
         ("work", f"{report.seconds:,.0f} seconds, summed over the workers"),
     )
     return Table("Versions and data", ("what", "value"), rows)
-
-
-def _interval(estimate: Estimate, digits: int = 1) -> str:
-    return f"{100 * estimate.low:.{digits}f} to {100 * estimate.high:.{digits}f}"
 
 
 def _change(one: Comparison | None) -> str:

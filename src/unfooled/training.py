@@ -17,7 +17,7 @@ from unfooled import attack, defence, model, transform
 from unfooled.dataset import Dataset, Split
 from unfooled.defence import Defence
 from unfooled.errors import JobFailed
-from unfooled.gradients import predict
+from unfooled.gradients import home, predict
 from unfooled.losses import fooled
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
@@ -140,7 +140,7 @@ class _Loop:
         report: Callable[[float], None],
     ) -> None:
         self.network, self.data, self.validation = network, data, validation
-        self.device = next(network.parameters()).device
+        self.device = home(network)
         self.change, self.mix, self.loss = change, mix, loss
         self.plan, self.draws, self.report = plan, draws, report
         self.steps = max(1, len(data) // plan.batch_size)  # an epoch

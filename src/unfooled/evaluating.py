@@ -1,0 +1,268 @@
+"""An evaluation: networks that are there already as a study, which trains nothing.
+
+It is run, kept and told as every other study is.
+"""
+
+import re
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from unfooled import attack, bounds, loading, report, run
+from unfooled.borders import check_input
+from unfooled.dataset import Dataset, Split, assemble
+from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat, JobFailed
+from unfooled.gradients import forward, frozen
+from unfooled.recipe import Given, Recipe
+from unfooled.report import Report
+from unfooled.shapes import Images, Labels
+from unfooled.study import Certificates, Study, Sweep
+from unfooled.threat import Threat
+
+_MARGIN = 0.02  # the largest difference that nobody would care about
+_STEPS = 4  # from no attack to the largest eps, where an attack is quick
+_STRONG = ("autoattack", "fmn", "spatial")  # the first that has the norm is the usual attack
+_SCORES = "square"  # the usual one where there is no gradient
+
+
+@dataclass(frozen=True)
+class Order:
+    """What networks are asked.
+
+    Attributes:
+        norm: of every threat.
+        eps: ascending, above 0; the last is the one at which the question is answered.
+        attacks: names with options; empty takes the usual one for the norm.
+        n: test images, at least 1; all where there are fewer.
+
+    Raises:
+        InvalidThreat: there is no such norm, or no such eps.
+        InvalidInput: n is below 1.
+    """
+
+    norm: str = "Linf"
+    eps: tuple[float, ...] = (0.1,)
+    attacks: tuple[tuple[str, Mapping[str, Any]], ...] = ()
+    n: int = 1000
+
+    def __post_init__(self) -> None:
+        if self.n < 1:
+            raise InvalidInput(f"the number of images must be at least 1; it is {self.n}")
+        for eps in self.eps:
+            Threat(self.norm, eps).bounded()
+        if not self.eps or min(self.eps) <= 0 or list(self.eps) != sorted(set(self.eps)):
+            found = ", ".join(f"{eps:g}" for eps in self.eps) or "none"
+            raise InvalidThreat(
+                f"an evaluation needs eps above 0, each once, ascending; got {found}"
+            )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A network in an evaluation.
+
+    Attributes:
+        title: as reports call it.
+        given: what it was loaded by.
+        network: itself.
+        knows: what can be had of it, see `loading.Loaded`.
+    """
+
+    title: str
+    given: Given
+    network: nn.Module = field(repr=False)
+    knows: str = "gradients"
+
+
+def study(entries: Sequence[Entry], data: Dataset, order: Order) -> Study:
+    """The study that asks networks that are there already, the first one the one compared with.
+
+    Args:
+        entries: titles differ.
+        data: whose test images they are asked about.
+        order: what is asked.
+
+    Raises:
+        UnknownName, InvalidOption: there is no such attack, or it has no such option.
+        InvalidThreat: an attack cannot work under such threats.
+        InvalidModel: an attack follows the gradient, and a network gives none.
+    """
+    titles = [one.title for one in entries]
+    names = [re.sub(r"[^\w.-]+", "-", title).strip("-.") or "network" for title in titles]
+    question = (
+        f"How hard is {titles[0]} to fool?"
+        if len(titles) == 1
+        else "Which of these networks is the hardest to fool?"
+    )
+    return Study(
+        name="-".join(names)[:80],
+        question=question,
+        dataset=data.name,
+        model="",
+        seeds=1,
+        answer_eps=order.eps[-1],
+        margin=_MARGIN,
+        recipes=tuple(
+            Recipe(f"{name}.{place}" if names.count(name) > 1 else name, one.title, given=one.given)
+            for place, (name, one) in enumerate(zip(names, entries, strict=True))
+        ),
+        sweeps=tuple(_sweeps(entries, order)),
+        certificates=_certificates(entries, data, order),
+        keeps_images=True,
+    )
+
+
+def _sweeps(entries: Sequence[Entry], order: Order) -> list[Sweep]:
+    """First a quick attack over many eps, then those that were asked for, and chance."""
+    knows = "gradients" if all(one.knows == "gradients" for one in entries) else "scores"
+    asked = list(order.attacks) or [(_usual(order.norm, knows), {})]
+    fine = {order.eps[-1] * step / _STEPS for step in range(_STEPS + 1)} | set(order.eps)
+    quick = ["fgsm"] if knows == "gradients" else []
+    found = []
+    for name in (*quick, "noise"):
+        if order.norm in attack.find(name).norms and name not in [one for one, _ in asked]:
+            found.append(Sweep(name, {}, order.norm, tuple(sorted(fine)), order.n))
+    for name, options in asked:
+        attack.find(name, **options).takes(Threat(order.norm, order.eps[-1]))
+        found.append(Sweep(name, options, order.norm, (0.0, *order.eps), order.n))
+    # The pictures are of the first.
+    return sorted(found, key=lambda sweep: sweep.attack == "noise")
+
+
+def _usual(norm: str, knows: str) -> str:
+    if knows != "gradients":
+        return _SCORES
+    return next((name for name in _STRONG if norm in attack.find(name).norms), "pgd")
+
+
+def _certificates(entries: Sequence[Entry], data: Dataset, order: Order) -> Certificates | None:
+    """Bounds, where there are any for each of the networks."""
+    few = data.test.sample(1)
+    try:
+        for one in entries:
+            bounds.certified(
+                one.network,
+                data.test.pixels(few),
+                data.test.labels[few],
+                Threat(order.norm, order.eps[0]),
+            )
+    except (InvalidModel, InvalidThreat):
+        return None
+    return Certificates(order.eps, order.n)
+
+
+def entry(which: str, data: Dataset, **told: Any) -> Entry:
+    """A network by words, as `loading.load` takes and refuses them with what else is told."""
+    loaded = loading.load(
+        which, channels=data.channels, size=data.size, classes=len(data.classes), **told
+    )
+    weights = told.get("weights")
+    given = loading.given(which, str(weights or ""), told.get("mean"), told.get("std"))
+    return Entry(which, given, loaded.network, loaded.knows)
+
+
+def titled(entries: Sequence[Entry]) -> list[Entry]:
+    """The same with short titles that differ: of its weights, its function, or all its words."""
+    ways = [
+        [re.split(r"[:/]", Path(one.given.which).stem or one.given.which)[-1] for one in entries],
+        [Path(one.given.weights).stem for one in entries],
+        [" ".join(filter(None, (one.given.which, one.given.weights))) for one in entries],
+        [f"{one.given.which} ({place})" for place, one in enumerate(entries, 1)],
+    ]
+    best = next(way for way in ways if len(set(way)) == len(way) and all(way))
+    return [replace(one, title=title) for one, title in zip(entries, best, strict=True)]
+
+
+def evaluate(
+    models: nn.Module | Mapping[str, nn.Module],
+    images: Images,
+    labels: Labels,
+    *,
+    norm: str = "Linf",
+    eps: float | Sequence[float] = 0.1,
+    attacks: Sequence[str] = (),
+    classes: Sequence[str] | None = None,
+    folder: Path | str | None = None,
+) -> Report:
+    """How hard one network, or each of several, is to fool: the report on it.
+
+    It is examined first, then attacked, and certified where there are bounds for it. `publish`
+    writes the report's pages.
+
+    Args:
+        models: from images in [0, 1] to logits; several with their titles. They are left as they
+            were.
+        images: float `[n, c, h, w]` in [0, 1], square; rounded to 8 bits, as files hold them.
+        labels: int64 `[n]`.
+        norm: "Linf", "L2", "L1", "L0" or "spatial".
+        eps: in pixel units, one or several; the question is answered at the largest.
+        attacks: names, such as "pgd" or "mine.py:attack"; none takes the usual one, AutoAttack
+            where it has the norm.
+        classes: their names; numbers if there are none.
+        folder: of the run, which goes on where it was; None keeps nothing.
+
+    Raises:
+        InvalidInput: images or labels are not what they should be.
+        InvalidModel: a network does not fit them, or an attack cannot work on it.
+        InvalidThreat, UnknownName: there is no such norm, eps or attack.
+        JobFailed: an attack ended with an error.
+    """
+    check_input(images, labels)
+    named = {"the network": models} if isinstance(models, nn.Module) else dict(models)
+    if not named:
+        raise InvalidInput("there is no network to evaluate")
+    data = _data(named, images, labels, classes)
+    shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+    entries = []
+    for title, network in named.items():
+        loaded = loading.handed(network, title, **shape)
+        entries.append(
+            Entry(title, Given("", sha256=loading.digest(network)), network, loaded.knows)
+        )
+    sizes = (eps,) if isinstance(eps, int | float) else tuple(sorted(eps))
+    asked = tuple((name, dict[str, Any]()) for name in attacks)
+    whole = study(entries, data, Order(norm, tuple(map(float, sizes)), asked, len(images)))
+    if folder is not None:
+        return _reported(whole, Path(folder), data, entries, images.device)
+    with tempfile.TemporaryDirectory() as name:
+        return _reported(whole, Path(name), data, entries, images.device)
+
+
+def _reported(
+    whole: Study, folder: Path, data: Dataset, entries: Sequence[Entry], device: torch.device
+) -> Report:
+    networks = {place: one.network for place, one in enumerate(entries)}
+    failed = run.run(
+        whole,
+        folder,
+        device=device.type,
+        workers=1,
+        own=data,
+        networks=networks,
+        command="unfooled.evaluate(...), called by a Python program",
+    )
+    if failed:
+        raise JobFailed("; ".join(f"{one.job.name(whole)}: {one.message}" for one in failed))
+    return report.gather(folder)
+
+
+def _data(
+    named: Mapping[str, nn.Module], images: Images, labels: Labels, classes: Sequence[str] | None
+) -> Dataset:
+    """Images and labels as a data set that has nothing but them."""
+    if images.shape[2] != images.shape[3]:
+        raise InvalidInput(f"images must be square, not {images.shape[2]} x {images.shape[3]}")
+    first = next(iter(named.values()))
+    with frozen(first), torch.no_grad():
+        count = forward(first, images[:1]).shape[1]
+    names = tuple(map(str, range(count))) if classes is None else tuple(classes)
+    levels = images.detach().cpu().mul(255).round().to(torch.uint8)
+    test = Split(levels, labels.cpu())
+    none = test.part(0, 0)
+    whole = assemble("given", "given images", names, "a Python program", test, 0, test)
+    return replace(whole, train=none, validation=none)
