@@ -12,7 +12,7 @@ HOUSE = Path(unfooled.__file__).parent
 
 # A plural folder lives on the floor of the singular file beside it.
 FLOORS = {
-    "words": ["errors", "shapes"],
+    "words": ["errors", "shapes", "wording"],
     "mathematics of one batch": [
         *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
         *("geometry", "kernels", "layers", "chain", "borders", "l1_box", "victim", "specimens"),
@@ -29,7 +29,7 @@ FLOORS = {
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
         *("finding", "pulse", "doctor"),
     ],
-    "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
+    "judgement": ["statistics", "outcomes", "targeted", "results", "standing", "answer"],
     "runs": [
         "keys",
         "config",
@@ -38,15 +38,19 @@ FLOORS = {
         "engines",
         "store",
         "run",
+        "in_process",
         "arguments",
         "loading",
         "crafting",
     ],
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
-        *("reports", "publish", "sheet", "exhibit", "guide"),
+        *("reports", "publish", "sheet", "exhibit", "guide", "evaluating", "asking"),
     ],
-    "the front door": ["cli", "commands", "terminal", "testing", "__main__", "__init__"],
+    "the front door": [
+        *("cli", "command", "commands", "terminal", "showing", "shipped", "testing"),
+        *("__main__", "__init__"),
+    ],
 }
 HEIGHT = {file: height for height, files in enumerate(FLOORS.values()) for file in files}
 FILES = sorted(HOUSE.rglob("*.py"))

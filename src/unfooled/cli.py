@@ -1,34 +1,26 @@
 """The command line. Torch is imported by the commands that need it, so that --help is quick."""
 
+import importlib
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from collections.abc import Iterator
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from unfooled import __version__, commands
-from unfooled.errors import DataMissing, UnfooledError, UnknownName
-from unfooled.terminal import busy, err, out
-
-if TYPE_CHECKING:
-    from unfooled.crafting import Crafted
-    from unfooled.report import Report
-    from unfooled.run import Step
-    from unfooled.study import Study
+from unfooled import __version__, shipped
+from unfooled.errors import UnfooledError, UnknownName
+from unfooled.terminal import Interrupted, busy, err, out
 
 app = typer.Typer(
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
-    "An answer with error bars.",
-    epilog="Exit codes: 0 done, 1 some jobs failed or a model is refused, 2 a mistake of the user, "
-    "130 interrupted.",
+    "An answer with error bars, for recipes of training and for networks of your own.",
+    epilog="Exit codes: 0 done, 1 some jobs failed, a model is refused or falls short, 2 a mistake "
+    "of the user or no judgement, 130 interrupted.",
 )
 
 FOLDERS = (
@@ -36,9 +28,11 @@ FOLDERS = (
     *("reports", "engines"),
 )
 LISTED = (*FOLDERS, "studies", "transforms")
-_HERE = Path(__file__).parent
-# Inside an installed package; beside src in a checkout.
-STUDIES = _HERE / "studies" if (_HERE / "studies").is_dir() else _HERE.parents[1] / "studies"
+# As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
+COMMANDS = ("study", "evaluate", "report", "attack", "doctor")
+for name in COMMANDS:
+    command = getattr(importlib.import_module(f"unfooled.commands.{name}"), name)
+    app.command(name.replace("_", "-"))(command)
 
 
 def main() -> None:
@@ -50,154 +44,12 @@ def main() -> None:
         for line in str(error).splitlines():
             err.print(f"unfooled: {line}", markup=False, soft_wrap=True)
         sys.exit(2)
-    except _Interrupted:
+    except Interrupted:
         sys.exit(130)
 
 
-class _Interrupted(BaseException):
-    """Ctrl-C; typer would turn a KeyboardInterrupt into exit code 1."""
-
-
 def _interrupt(*_: object) -> None:
-    raise _Interrupted
-
-
-@app.command()
-def study(
-    which: Annotated[
-        str, typer.Argument(metavar="[FILE.toml | NAME]", help="A study file, or one of ours.")
-    ] = "mnist",
-    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the run; runs/NAME if not given.")
-    ] = None,
-    seeds: Annotated[int | None, typer.Option(help="Networks per recipe.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Take this data set instead.")] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-    workers: Annotated[int | None, typer.Option(help="Processes; one a core if not given.")] = None,
-    fallback: Annotated[
-        str | None, typer.Option(help="The study to run where the data cannot be had.")
-    ] = None,
-) -> None:
-    """Train the recipes, attack the networks, write the report."""
-    chosen = _asked(which, dataset, seeds)
-    note = ""
-    with busy("reading the data"):
-        try:
-            chosen.data(data)
-        except DataMissing as missing:
-            if fallback is None:
-                raise
-            note = f"{chosen.dataset.upper()} could not be had, so these are other data"
-            err.print(
-                f"unfooled: {missing}\nunfooled: running the study {fallback!r} instead",
-                markup=False,
-                soft_wrap=True,
-            )
-            chosen, data, which = _asked(fallback, None, seeds), None, fallback
-    folder = out_folder or Path("runs") / chosen.name
-    failed = _run(chosen, folder, data, device, workers, _file(which).read_text(), note)
-    _published(folder)
-    if failed:
-        raise typer.Exit(1)
-
-
-@app.command()
-def report(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
-    """Write a run's report again from its facts, without training or attacking."""
-    _published(run)
-
-
-@app.command()
-def attack(
-    model: Annotated[
-        str,
-        typer.Option(
-            help="A network of a run, such as runs/mnist/models/plain-0.safetensors; or "
-            "mine.py:FUNCTION, timm:NAME, FILE.pt2, FILE.onnx with --dataset."
-        ),
-    ],
-    name: Annotated[str, typer.Option("--attack", help="See: unfooled list attacks.")] = "pgd",
-    eps: Annotated[
-        str | None,
-        typer.Option(help="Such as 0.1, 8/255, or inf for the nearest; else a usual one."),
-    ] = None,
-    norm: Annotated[str | None, typer.Option(help="Such as L2; else the attack's first.")] = None,
-    n: Annotated[int, typer.Option("--n", help="Test images.")] = 100,
-    targets: Annotated[
-        str | None,
-        typer.Option(help="runner_up, least_likely, random, every, or a class. Else any will do."),
-    ] = None,
-    option: Annotated[
-        list[str] | None, typer.Option(help="Of the attack, such as steps=10; may be repeated.")
-    ] = None,
-    surrogate: Annotated[
-        list[Path] | None,
-        typer.Option(help="Weights of a network that transfer crafts on; may be repeated."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Of the attack's chance.")] = 0,
-    weights: commands.Weights = None,
-    mean: commands.Mean = None,
-    std: commands.Std = None,
-    dataset: Annotated[str | None, typer.Option(help="Other than it was trained on.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
-    out_folder: Annotated[
-        Path | None, typer.Option("--out", help="Folder of the results; runs/attacks/... if none.")
-    ] = None,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
-) -> None:
-    """Run an attack on a network of a run, and keep the images that it makes."""
-    try:
-        with busy("reading the network"):
-            import torch
-
-            from unfooled import arguments, crafting, exhibit, guide, run
-            from unfooled.targets import find as aim
-
-            where = torch.device(run.chosen(device))
-            load = partial(crafting.load, named=dataset, folder=data, device=where)
-            others = tuple(load(path) for path in surrogate or [])
-            chosen = crafting.find(name, arguments.options(option or []), others)
-            norm = chosen.norms[0] if norm is None else norm
-            threat = arguments.threat(norm, guide.usual(chosen, norm) if eps is None else eps)
-            order = crafting.Order(chosen, threat, n, targets, seed, others)
-            saved = load(
-                model, weights=weights, mean=arguments.numbers(mean), std=arguments.numbers(std)
-            )
-            if targets is not None:
-                aim(targets, saved.data.classes)
-            called = f"{saved.short}-{name.rpartition(':')[2]}-{norm}-{threat.eps:g}"
-            folder = out_folder or Path("runs") / "attacks" / called
-            exhibit.ready(folder)
-        with busy("attacking"):
-            crafted = crafting.craft(saved, order)
-    except _Interrupted:
-        err.print("\nunfooled: interrupted; nothing was written", soft_wrap=True)
-        raise
-    with busy("writing the images"):
-        paths = exhibit.save(crafted, folder)
-    _told_attack(crafted, paths)
-
-
-def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
-    """A short table and the files."""
-    from rich.table import Table
-
-    from unfooled import guide
-
-    order = crafted.order
-    title = f"{order.attack.name}, {order.threat}, on {crafted.saved.path}"
-    out.print(Text(title, "bold"), soft_wrap=True)
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_column(style="dim", no_wrap=True)
-    for row in guide.summary(crafted):
-        table.add_row(*map(Text, row))
-    out.print(table)
-    for path in paths:
-        out.print(f"  {path}", soft_wrap=True, markup=False)
-
-
-app.command()(commands.doctor)
+    raise Interrupted
 
 
 @app.command("list")
@@ -246,8 +98,8 @@ def show(
     """Everything about one of them: its options, its source, a model's layers."""
     from unfooled import catalog
 
-    if name in _studies():
-        out.print(_file(name).read_text(), markup=False, soft_wrap=True)
+    if name in shipped.studies():
+        out.print(shipped.file(name).read_text(), markup=False, soft_wrap=True)
         return
     if ":" in name:  # of timm or of the user's own; only a model can be explained by its layers
         _explain(name)
@@ -255,7 +107,7 @@ def show(
     homes = [folder for folder in FOLDERS if name in catalog.names(folder)]
     if not homes:
         known = [known for folder in FOLDERS for known in catalog.names(folder)]
-        raise UnknownName(catalog.unknown(name, [*known, *_studies()]))
+        raise UnknownName(catalog.unknown(name, [*known, *shipped.studies()]))
     for folder in homes:
         _show(folder, name)
 
@@ -322,8 +174,8 @@ def _members(folder: str) -> Iterator[tuple[str, str]]:
     from unfooled import catalog
 
     if folder == "studies":
-        for name in _studies():
-            first = _file(name).read_text().partition("\n")[0]
+        for name in shipped.studies():
+            first = shipped.file(name).read_text().partition("\n")[0]
             yield name, first.removeprefix("# ")
     elif folder == "transforms":
         from unfooled import transform
@@ -334,132 +186,6 @@ def _members(folder: str) -> Iterator[tuple[str, str]]:
         for name in catalog.names(folder):
             doc = inspect.getdoc(catalog.function(folder, name)) or ""
             yield name, doc.partition("\n")[0]
-
-
-def _studies() -> list[str]:
-    return sorted(path.stem for path in STUDIES.glob("*.toml"))
-
-
-def _file(which: str) -> Path:
-    """The file behind a study's name or path."""
-    path = Path(which)
-    if path.suffix == ".toml":
-        return path
-    if which in _studies():
-        return STUDIES / f"{which}.toml"
-    from unfooled import catalog
-
-    raise UnknownName(f"{catalog.unknown(which, _studies())} (studies; a file must end in .toml)")
-
-
-def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
-    """The study; a data set for which we have a study of its own brings that study's plan."""
-    from unfooled import catalog
-
-    if which == "mnist" and dataset in _studies() and dataset in catalog.names("datasets"):
-        which, dataset = str(dataset), None
-    path = _file(which)
-    with busy("reading the study"):
-        from unfooled import config
-
-        return config.read(path, seeds=seeds, dataset=dataset)
-
-
-def _run(
-    chosen: "Study",
-    folder: Path,
-    data: Path | None,
-    device: str,
-    workers: int | None,
-    source: str,
-    note: str,
-) -> list[Any]:
-    with _progress(chosen, folder) as on_step:
-        from unfooled.run import run
-
-        failed = run(
-            chosen,
-            folder,
-            data_folder=data,
-            device=device,
-            workers=workers,
-            source=source,
-            note=note,
-            on_step=on_step,
-        )
-    for one in failed:
-        name = one.job.name(chosen)
-        err.print(f"unfooled: {name} failed: {one.message}", markup=False, soft_wrap=True)
-    return failed
-
-
-@contextmanager
-def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None]]:
-    """A bar on a terminal, nothing elsewhere; after Ctrl-C a line on how to go on."""
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    bar = Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
-        TextColumn("{task.percentage:>3.0f} %  {task.fields[jobs]} jobs"),
-        TimeRemainingColumn(),
-        TextColumn("left"),
-        console=err,
-        transient=True,
-        disable=not err.is_terminal,
-        speed_estimate_period=120,
-    )
-    task = bar.add_task(f"{chosen.name}: starting", total=1.0, jobs="0")
-
-    def on_step(step: "Step") -> None:
-        bar.update(task, completed=step.share, jobs=f"{step.finished}/{step.total}")
-        if step.event is not None:
-            bar.update(task, description=f"{chosen.name}: {step.event.job.name(chosen)}")
-
-    try:
-        with bar:
-            yield on_step
-    except _Interrupted:
-        err.print(
-            f"\nunfooled: interrupted. What was finished is kept in {folder}; the same command "
-            "goes on from there.",
-            soft_wrap=True,
-        )
-        raise
-
-
-def _published(folder: Path) -> None:
-    with busy("writing the report"):
-        from unfooled.publish import publish
-        from unfooled.report import gather
-
-        made = gather(folder)
-        paths = publish(made, folder)
-    _told(made)
-    for path in paths:
-        out.print(f"  {path}", soft_wrap=True, markup=False)
-
-
-def _told(made: "Report") -> None:
-    """A short table and the answer."""
-    from rich.table import Table
-
-    from unfooled.tables import summary
-
-    head, rows = summary(made)
-    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
-    for place, column in enumerate(head):
-        table.add_column(column, justify="right" if 0 < place < 5 else "left", no_wrap=place > 0)
-    for row in rows:
-        table.add_row(*map(Text, row))
-    out.print(table)
-    out.print()
-    out.print(f"[bold]{made.answer.short}[/bold] ", end="")
-    out.print(made.answer.sentence, markup=False, highlight=False)
-    for doubt in made.answer.doubts:
-        mark = "Doubt" if doubt.serious else "Note"
-        out.print(f"{mark}: {doubt.sentence}", markup=False, highlight=False)
-    out.print()
 
 
 @app.callback(invoke_without_command=True)

@@ -11,7 +11,7 @@ what `weights_of` returns for it. The caller alone writes.
 
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from unfooled.jobs import Job
 
@@ -48,6 +48,7 @@ class Failed:
 Event = Progress | Done | Failed
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A way to have jobs done, see this file's docstring."""
 

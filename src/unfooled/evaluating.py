@@ -79,13 +79,19 @@ class Entry:
     knows: str = "gradients"
 
 
-def study(entries: Sequence[Entry], data: Dataset, order: Order) -> Study:
+def study(
+    entries: Sequence[Entry],
+    data: Dataset,
+    order: Order,
+    options: Mapping[str, Any] | None = None,
+) -> Study:
     """The study that asks networks that are there already, the first one the one compared with.
 
     Args:
         entries: titles differ.
         data: whose test images they are asked about.
         order: what is asked.
+        options: of the data.
 
     Raises:
         UnknownName, InvalidOption: there is no such attack, or it has no such option.
@@ -113,6 +119,7 @@ def study(entries: Sequence[Entry], data: Dataset, order: Order) -> Study:
         ),
         sweeps=tuple(_sweeps(entries, order)),
         certificates=_certificates(entries, data, order),
+        dataset_options=options or {},
         keeps_images=True,
     )
 

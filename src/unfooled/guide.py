@@ -28,7 +28,7 @@ PROMISES = {
     "bounded": "the worst that it finds within eps",
     "nearest": "the nearest misread image, however far",
 }
-_USUAL = {"Linf": 0.1, "L2": 1.5, "L1": 10.0, "L0": 20.0, "spatial": 1.0}  # eps for the examples
+USUAL = {"Linf": 0.1, "L2": 1.5, "L1": 10.0, "L0": 20.0, "spatial": 1.0}  # eps for the examples
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def command(found: Attack) -> str:
 
 def snippet(found: Attack) -> str:
     """Lines of a study file that run it."""
-    eps = _USUAL.get(found.norms[0], 0.1)
+    eps = USUAL.get(found.norms[0], 0.1)
     lines = ["[[attacks]]", f'name = "{found.name}"', f'norm = "{found.norms[0]}"']
     lines += [f"eps = [{eps / 2:g}, {eps:g}]", "images = 1000"]
     lines += [
@@ -144,7 +144,7 @@ def _interval(estimate: Estimate) -> str:
 
 def usual(found: Attack, norm: str) -> str:
     """An eps to begin with: infinite for a nearest attack, as it looks everywhere anyway."""
-    return "inf" if found.promise == "nearest" else f"{_USUAL.get(norm, 0.1):g}"
+    return "inf" if found.promise == "nearest" else f"{USUAL.get(norm, 0.1):g}"
 
 
 def _set(found: Attack) -> Sequence[tuple[str, object]]:

@@ -1,9 +1,10 @@
 """Numbers and lists as sentences have them."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
+@runtime_checkable
 class Interval(Protocol):
     """Whatever has two ends, as shares."""
 

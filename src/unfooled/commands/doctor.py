@@ -1,11 +1,11 @@
-"""The command `unfooled doctor`; `cli.py` has the others, and the door."""
+"""The command `unfooled doctor`."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 from rich.text import Text
 
+from unfooled.command import Data, Dataset, Device, Mean, Model, N, Std, Weights
 from unfooled.terminal import busy, out
 
 if TYPE_CHECKING:
@@ -14,33 +14,16 @@ if TYPE_CHECKING:
 
 _COLOURS = {"ok": "green", "fixed": "cyan", "doubt": "yellow", "refused": "red"}
 
-# What every command asks about a network of the user's own.
-Weights = Annotated[
-    Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
-]
-Mean = Annotated[
-    str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
-]
-Std = Annotated[str | None, typer.Option(help="Likewise.")]
-
 
 def doctor(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A network of a run, mine.py:FUNCTION, timm:NAME, FILE.pt2 or FILE.onnx.",
-        ),
-    ],
-    dataset: Annotated[
-        str | None, typer.Option(help="Whose test images it shall read; a run knows its own.")
-    ] = None,
+    model: Model,
+    dataset: Dataset = None,
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
-    data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
-    n: Annotated[int, typer.Option("--n", help="Test images.")] = 500,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    data: Data = None,
+    n: N = 500,
+    device: Device = "auto",
 ) -> None:
     """Check in seconds whether a model can be evaluated, and say what would do if not."""
     with busy("reading the network"):

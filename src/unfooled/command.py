@@ -1,0 +1,57 @@
+"""What a command is: a function whose parameters are what a user types.
+
+Every file in `commands/` holds a function of its own name, without what typer makes of its
+annotations it could be called from Python. `_` in the name is `-` on the command line. Torch is
+imported inside, so that --help is quick. What several commands ask alike stands here.
+"""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+# Of a network of the user's own.
+Model = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A network of a run, mine.py:FUNCTION, timm:NAME, FILE.pt2 or FILE.onnx.",
+    ),
+]
+Dataset = Annotated[
+    str | None,
+    typer.Option(
+        help="Data set, or folder with one folder of images a class; a run knows its own."
+    ),
+]
+Size = Annotated[
+    int | None, typer.Option(help="Side in pixels that a folder's images are brought to.")
+]
+Weights = Annotated[
+    Path | None, typer.Option(help="Of a network with a name: .safetensors, .pt or .pth.")
+]
+Mean = Annotated[
+    str | None, typer.Option(help="Of the pixels, to normalise by: 0.5, or 0.49,0.48,0.45.")
+]
+Std = Annotated[str | None, typer.Option(help="Likewise.")]
+# Of an evaluation.
+Norm = Annotated[str, typer.Option(help="Linf, L2, L1, L0 or spatial.")]
+Eps = Annotated[
+    str | None,
+    typer.Option(help="0.3 or 8/255; several as 0.1,0.3. The answer is at the largest."),
+]
+Attacks = Annotated[
+    list[str] | None,
+    typer.Option("--attack", help="See: unfooled list attacks. May be repeated; else autoattack."),
+]
+Option = Annotated[
+    list[str] | None, typer.Option(help="Of the one attack, such as steps=10; may be repeated.")
+]
+N = Annotated[int, typer.Option("--n", help="Test images.")]
+# Of the work.
+Data = Annotated[Path | None, typer.Option(help="Folder of the data files.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Out = Annotated[
+    Path | None, typer.Option("--out", help="Folder of the run; runs/NAME-NORM-EPS if none.")
+]
+Workers = Annotated[int | None, typer.Option(help="Processes; one a core if not given.")]

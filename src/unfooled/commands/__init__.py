@@ -1,0 +1,1 @@
+"""The commands; `command.py` says what one is."""

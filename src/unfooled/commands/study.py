@@ -1,0 +1,76 @@
+"""The command `unfooled study`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from unfooled import shipped
+from unfooled.command import Data, Device, Workers
+from unfooled.showing import performed, published
+from unfooled.terminal import busy, err
+
+if TYPE_CHECKING:
+    from unfooled.study import Study
+
+
+def study(
+    which: Annotated[
+        str, typer.Argument(metavar="[FILE.toml | NAME]", help="A study file, or one of ours.")
+    ] = "mnist",
+    data: Data = None,
+    out_folder: Annotated[
+        Path | None, typer.Option("--out", help="Folder of the run; runs/NAME if not given.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(help="Networks per recipe.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Take this data set instead.")] = None,
+    device: Device = "auto",
+    workers: Workers = None,
+    fallback: Annotated[
+        str | None, typer.Option(help="The study to run where the data cannot be had.")
+    ] = None,
+) -> None:
+    """Train the recipes, attack the networks, write the report."""
+    chosen = _asked(which, dataset, seeds)
+    note = ""
+    with busy("reading the data"):
+        from unfooled.errors import DataMissing
+
+        try:
+            chosen.data(data)
+        except DataMissing as missing:
+            if fallback is None:
+                raise
+            note = f"{chosen.dataset.upper()} could not be had, so these are other data"
+            err.print(
+                f"unfooled: {missing}\nunfooled: running the study {fallback!r} instead",
+                markup=False,
+                soft_wrap=True,
+            )
+            chosen, data, which = _asked(fallback, None, seeds), None, fallback
+    folder = out_folder or Path("runs") / chosen.name
+    well = performed(
+        chosen,
+        folder,
+        data_folder=data,
+        device=device,
+        workers=workers,
+        source=shipped.file(which).read_text(),
+        note=note,
+    )
+    published(folder)
+    if not well:
+        raise typer.Exit(1)
+
+
+def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
+    """The study; a data set for which we have a study of its own brings that study's plan."""
+    from unfooled import catalog
+
+    if which == "mnist" and dataset in shipped.studies() and dataset in catalog.names("datasets"):
+        which, dataset = str(dataset), None
+    path = shipped.file(which)
+    with busy("reading the study"):
+        from unfooled import config
+
+        return config.read(path, seeds=seeds, dataset=dataset)

@@ -1,0 +1,98 @@
+"""What the terminal shows of a run: a bar while it is under way, then its answer."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.text import Text
+
+from unfooled.terminal import Interrupted, busy, err, out
+
+if TYPE_CHECKING:
+    from unfooled.report import Report
+    from unfooled.run import Step
+    from unfooled.study import Study
+
+
+def performed(chosen: "Study", folder: Path, **how: Any) -> bool:
+    """Do a study's jobs, as `run.run` does with what else it is told; whether all went well."""
+    with _progress(chosen, folder) as on_step:
+        from unfooled.run import run
+
+        failed = run(chosen, folder, on_step=on_step, **how)
+    for one in failed:
+        name = one.job.name(chosen)
+        err.print(f"unfooled: {name} failed: {one.message}", markup=False, soft_wrap=True)
+    return not failed
+
+
+@contextmanager
+def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None]]:
+    """A bar on a terminal, nothing elsewhere; after Ctrl-C a line on how to go on."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        TextColumn("{task.percentage:>3.0f} %  {task.fields[jobs]} jobs"),
+        TimeRemainingColumn(),
+        TextColumn("left"),
+        console=err,
+        transient=True,
+        disable=not err.is_terminal,
+        speed_estimate_period=120,
+    )
+    task = bar.add_task(f"{chosen.name}: starting", total=1.0, jobs="0")
+
+    def on_step(step: "Step") -> None:
+        bar.update(task, completed=step.share, jobs=f"{step.finished}/{step.total}")
+        if step.event is not None:
+            bar.update(task, description=f"{chosen.name}: {step.event.job.name(chosen)}")
+
+    try:
+        with bar:
+            yield on_step
+    except Interrupted:
+        err.print(
+            f"\nunfooled: interrupted. What was finished is kept in {folder}; the same command "
+            "goes on from there.",
+            soft_wrap=True,
+        )
+        raise
+
+
+def published(folder: Path) -> "Report":
+    """Write a run's report, and show its answer and where it is."""
+    with busy("writing the report"):
+        from unfooled.publish import publish
+        from unfooled.report import gather
+
+        made = gather(folder)
+        paths = publish(made, folder)
+    _told(made)
+    for path in paths:
+        out.print(f"  {path}", soft_wrap=True, markup=False)
+    return made
+
+
+def _told(made: "Report") -> None:
+    """A short table and the answer."""
+    from rich.table import Table
+
+    from unfooled.tables import summary
+
+    head, rows = summary(made)
+    table = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for place, column in enumerate(head):
+        table.add_column(column, justify="right" if 0 < place < 5 else "left", no_wrap=place > 0)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    out.print(table)
+    out.print()
+    out.print(f"[bold]{made.answer.short}[/bold] ", end="")
+    out.print(made.answer.sentence, markup=False, highlight=False)
+    for doubt in made.answer.doubts:
+        mark = "Doubt" if doubt.serious else "Note"
+        out.print(f"{mark}: {doubt.sentence}", markup=False, highlight=False)
+    out.print()
