@@ -45,7 +45,8 @@ FLOORS = {
     ],
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
-        *("reports", "publish", "sheet", "exhibit", "guide", "evaluating", "asking"),
+        *("reports", "publishing", "sheet", "exhibit", "guide", "evaluating", "asking"),
+        *("gate", "card"),
     ],
     "the front door": [
         *("cli", "command", "commands", "terminal", "showing", "shipped", "testing"),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from unfooled.dataset import Dataset, Split
     from unfooled.evaluating import evaluate
     from unfooled.evaluation import Evaluation
-    from unfooled.publish import publish
+    from unfooled.publishing import publish
     from unfooled.randomness import Draws
     from unfooled.recipe import Plan, Recipe
     from unfooled.report import Report
@@ -37,7 +37,7 @@ _HOMES = {
     "Trained": "training",
     "difference": "statistics",
     "evaluate": "evaluating",
-    "publish": "publish",
+    "publish": "publishing",
     "share": "statistics",
     "train": "training",
 }

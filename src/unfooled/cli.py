@@ -29,7 +29,7 @@ FOLDERS = (
 )
 LISTED = (*FOLDERS, "studies", "transforms")
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
-COMMANDS = ("study", "evaluate", "report", "attack", "doctor")
+COMMANDS = ("study", "evaluate", "gate", "report", "card", "attack", "doctor")
 for name in COMMANDS:
     command = getattr(importlib.import_module(f"unfooled.commands.{name}"), name)
     app.command(name.replace("_", "-"))(command)

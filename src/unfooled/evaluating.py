@@ -125,11 +125,11 @@ def study(
 
 
 def _sweeps(entries: Sequence[Entry], order: Order) -> list[Sweep]:
-    """First a quick attack over many eps, then those that were asked for, and chance."""
+    """First quick attacks over many eps, then those that were asked for, and chance."""
     knows = "gradients" if all(one.knows == "gradients" for one in entries) else "scores"
     asked = list(order.attacks) or [(_usual(order.norm, knows), {})]
-    fine = {order.eps[-1] * step / _STEPS for step in range(_STEPS + 1)} | set(order.eps)
-    quick = ["fgsm"] if knows == "gradients" else []
+    fine = {round(order.eps[-1] * step / _STEPS, 10) for step in range(_STEPS)} | set(order.eps)
+    quick = ["fgsm", "pgd"] if knows == "gradients" else []
     found = []
     for name in (*quick, "noise"):
         if order.norm in attack.find(name).norms and name not in [one for one, _ in asked]:
@@ -175,11 +175,12 @@ def entry(which: str, data: Dataset, **told: Any) -> Entry:
 
 def titled(entries: Sequence[Entry]) -> list[Entry]:
     """The same with short titles that differ: of its weights, its function, or all its words."""
+    named = [one.given.which for one in entries]
     ways = [
-        [re.split(r"[:/]", Path(one.given.which).stem or one.given.which)[-1] for one in entries],
+        [w.rpartition(":")[2] if ":" in w else Path(w).stem for w in named],
         [Path(one.given.weights).stem for one in entries],
         [" ".join(filter(None, (one.given.which, one.given.weights))) for one in entries],
-        [f"{one.given.which} ({place})" for place, one in enumerate(entries, 1)],
+        [f"{which} ({place})" for place, which in enumerate(named, 1)],
     ]
     best = next(way for way in ways if len(set(way)) == len(way) and all(way))
     return [replace(one, title=title) for one, title in zip(entries, best, strict=True)]

@@ -84,6 +84,11 @@ def _worst(
     return stands
 
 
+def met(study: Study, facts: Facts, recipe: int, seed: int, norm: str) -> NDArray[np.int64]:
+    """The ids of the images that every attack of the norm met: the columns of its worst case."""
+    return _common([facts[recipe, seed, sweep] for sweep, _ in untargeted(study, norm)])
+
+
 def _common(evaluations: Sequence[Evaluation]) -> NDArray[np.int64]:
     """The ids of the images that all evaluations met, ascending."""
     common = evaluations[0].ids

@@ -208,6 +208,18 @@ _AIMED = (
 def _reading(report: Report) -> tuple[str, ...]:
     norm = report.study.sweeps[0].norm
     size = "the largest change of any pixel" if norm == "Linf" else "the length of the change"
+    controls = (
+        "Controls stand beside the recipes for that reason: a positive control must help, "
+        "a sham control must not."
+    )
+    chance = (
+        f"Intervals cover two sources of chance, the seeds and the {report.study.split} images "
+        "(crossed random effects; each part with its own quantile of t); with one seed, the images "
+        "only."
+    )
+    if report.study.given:
+        controls = "What else was looked for, the audit says."
+        chance = f"Intervals cover chance in the {report.study.split} images alone."
     return (
         f"eps is the size of the change that the attacker may make, measured by {norm}: {size}. "
         f"Robust accuracy is the share of the {report.study.split} images that the network reads "
@@ -222,11 +234,8 @@ def _reading(report: Report) -> tuple[str, ...]:
         "source/target misclassification means a chosen wrong class.",
         "An attack shows that an image can be fooled, never that it cannot. Robust accuracy under "
         "attack is therefore an upper bound of the truth, and a stronger attack may lower it. "
-        "Controls stand beside the recipes for that reason: a positive control must help, "
-        "a sham control must not.",
-        f"Intervals cover two sources of chance, the seeds and the {report.study.split} images "
-        "(crossed random effects; each part with its own quantile of t); with one seed, the images "
-        "only. They do not cover other networks, other data or other attacks.",
+        f"{controls}",
+        f"{chance} They do not cover other networks, other data or other attacks.",
         "The judge asks the network itself about the very image that the attack returned, measures "
         "its distance again in double precision, and counts an answer that is not a finite number "
         f"as misread ({UNREAD} in the facts).",

@@ -65,7 +65,7 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
 def published(folder: Path) -> "Report":
     """Write a run's report, and show its answer and where it is."""
     with busy("writing the report"):
-        from unfooled.publish import publish
+        from unfooled.publishing import publish
         from unfooled.report import gather
 
         made = gather(folder)

@@ -182,7 +182,7 @@ def robust(report: Report) -> list[Table]:
         tables.append(
             Table(
                 f"{name}: read correctly, in per cent",
-                ("recipe", *(f"eps {eps:g}" for eps in curve.eps)),
+                (_row(report), *(f"eps {eps:g}" for eps in curve.eps)),
                 tuple(rows),
                 f"{curve.norm}, {curve.images:,} {report.study.split} images; below each number "
                 "its 95 % interval. An image that was fooled at a small eps counts as fooled at "
@@ -190,6 +190,11 @@ def robust(report: Report) -> list[Table]:
             )
         )
     return tables
+
+
+def _row(report: Report) -> str:
+    """What stands at the left of a table."""
+    return "network" if report.study.given else "recipe"
 
 
 def corrupted(report: Report) -> Table:
@@ -229,7 +234,7 @@ def certified(report: Report) -> Table:
     ]
     return Table(
         "Certified: shown to be read correctly under every change within eps, in per cent",
-        ("recipe", *(f"eps {eps:g}" for eps in have[0][1].eps)),
+        (_row(report), *(f"eps {eps:g}" for eps in have[0][1].eps)),
         tuple(rows),
         f"By interval bounds in Linf, on {have[0][1].images:,} {report.study.split} images, with "
         "95 % intervals. A lower bound of the truth, where an attack gives an upper one; loose for "
@@ -287,7 +292,14 @@ def aimed(report: Report) -> Table:
         )
     return Table(
         "Images that can be turned into a chosen class",
-        ("recipe", "attack", "turned", "95 % interval", "most often, in %", "least often, in %"),
+        (
+            _row(report),
+            "attack",
+            "turned",
+            "95 % interval",
+            "most often, in %",
+            "least often, in %",
+        ),
         tuple(rows),
         f"Turned: the share of the {report.study.split} images that the attack turned into the "
         "class chosen for them (into at least one, where every other class was a target).",

@@ -1,14 +1,18 @@
-"""Whether an attack keeps its promises, and a model what attacks need of it.
+"""Whether an attack keeps its promises, and a model what attacks need of it and what a team asks.
 
 For those who write an attack or bring a model; no test framework is needed:
 
-    from unfooled.testing import check_attack, check_model
+    from unfooled.testing import assert_robust, check_attack, check_model
 
     check_attack("mine.py:attack")
     check_model(model, images, labels)
+    assert_robust(model, images, labels, eps=8 / 255, min_robust=0.4)
 
-Both return nothing, or raise `ContractBroken` with one sentence.
+The first two return nothing, or raise `ContractBroken` with one sentence; the last returns nothing,
+or raises an `AssertionError`, which pytest shows as a failed test.
 """
+
+from collections.abc import Sequence
 
 import torch
 from torch import nn
@@ -26,6 +30,42 @@ from unfooled.trial import Case
 
 _ROUNDING = 1e-4  # share of the largest logit by which answers may differ with the batch
 _ENOUGH = 10  # images of which at least one should be read correctly
+
+
+def assert_robust(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    *,
+    min_robust: float,
+    eps: float,
+    norm: str = "Linf",
+    attacks: Sequence[str] = (),
+    confidence: float = 0.95,
+) -> None:
+    """Nothing, where a model is shown to read that share of such images under attack.
+
+    As `unfooled gate` judges: the lower end of the exact interval over the images must hold, and
+    nothing serious may stand against the number.
+
+    Args:
+        model, images, labels, norm, eps, attacks: as in `unfooled.evaluate`.
+        min_robust: the share, between 0 and 1.
+        confidence: of the two-sided interval.
+
+    Raises:
+        AssertionError: it falls short, or cannot be judged; the message has the numbers.
+        InvalidOption: a share or a confidence that is none.
+        InvalidInput, InvalidModel, InvalidThreat, UnknownName, JobFailed: as `unfooled.evaluate`.
+    """
+    from unfooled import gate
+    from unfooled.evaluating import evaluate
+
+    gate.checked(min_robust, confidence)
+    made = evaluate(model, images, labels, norm=norm, eps=eps, attacks=attacks)
+    ruling = gate.floor(gate.record(made), min_robust, confidence)
+    if ruling.code != gate.HELD:
+        raise AssertionError(ruling.line)
 
 
 def check_attack(

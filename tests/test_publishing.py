@@ -4,7 +4,7 @@ from pathlib import Path
 
 from unfooled import catalog
 from unfooled.figures import all_figures
-from unfooled.publish import publish
+from unfooled.publishing import publish
 from unfooled.report import Report
 
 

@@ -1,0 +1,50 @@
+import json
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from unfooled.card import Card, as_json, as_markdown, cards, schema
+from unfooled.outcomes import WORST
+from unfooled.report import Report
+
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def test_the_published_schema_is_the_cards() -> None:
+    assert (DOCS / "card.schema.json").read_bytes() == schema()
+
+
+def test_every_recipe_has_a_card_with_the_reports_numbers(small_report: Report) -> None:
+    made = cards(small_report)
+    assert list(made) == [recipe.name for recipe in small_report.results.recipes]
+    for recipe in small_report.results.recipes:
+        card = made[recipe.name]
+        assert card.clean.value == recipe.clean.value
+        worst = {m.eps: m.correct.value for m in card.measured if m.attack == WORST}
+        # The worst case is told where every attack was made.
+        curve = recipe.curve(WORST, "Linf")
+        assert worst == {eps: curve.at(eps).value for eps in (0.1, 0.2)}
+
+
+def test_a_card_survives_its_json_and_refuses_what_is_none(small_report: Report) -> None:
+    card = cards(small_report)["plain"]
+    assert Card.model_validate_json(as_json(card)) == card
+    plain = json.loads(as_json(card))
+    with pytest.raises(ValidationError):
+        Card.model_validate({**plain, "more": 1})
+    with pytest.raises(ValidationError):
+        Card.model_validate({**plain, "clean": {**plain["clean"], "value": 1.5}})
+
+
+def test_the_head_of_the_markdown_is_what_sites_of_models_read(small_report: Report) -> None:
+    text = as_markdown(cards(small_report)["plain"]).decode()
+    _, head, body = text.split("---\n", 2)
+    keys = dict(line.split(": ", 1) for line in head.strip().splitlines())
+    index = json.loads(keys["model-index"])
+    metrics = index[0]["results"][0]["metrics"]
+    assert metrics[0]["name"] == "Accuracy"
+    assert {m["args"]["eps"] for m in metrics[1:]} == {0.1, 0.2}
+    assert json.loads(keys["tags"])
+    assert "upper bound" in body
+    assert "SHA-256" in body

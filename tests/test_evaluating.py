@@ -1,0 +1,203 @@
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import toys
+from torch import nn
+
+import unfooled
+from unfooled import evaluating, run
+from unfooled.dataset import Dataset
+from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat, JobFailed
+from unfooled.evaluating import Entry, Order, evaluate, study, titled
+from unfooled.evaluation import Evaluation
+from unfooled.outcomes import WORST
+from unfooled.recipe import Given
+from unfooled.shapes import Images, Labels, Logits
+from unfooled.threat import Threat
+
+
+def test_a_torch_model_becomes_a_report_whose_numbers_are_the_planes(
+    plane: toys.Plane, images: Images, labels: Labels, tmp_path: Path
+) -> None:
+    images = images.mul(255).round() / 255
+    made = evaluate(plane, images, labels, eps=(0.01, 0.05), attacks=["pgd"], folder=tmp_path)
+    far = plane.margin(images).abs() / plane.weight.abs().sum()
+    for eps in (0.01, 0.05):
+        assert made.results.recipes[0].curve(WORST, "Linf").at(eps).value == pytest.approx(
+            float((far > eps).float().mean())
+        )
+    assert made.results.recipes[0].clean.value == 1
+    assert "eps 0.05" in made.answer.sentence
+    assert unfooled.publish(made, tmp_path)
+    kept = (tmp_path / "facts" / "the-network-0-1-pgd-Linf.npz").read_bytes()
+    assert kept
+
+
+def test_the_same_call_goes_on_where_it_was(
+    plane: toys.Plane, images: Images, labels: Labels, tmp_path: Path
+) -> None:
+    first = evaluate(plane, images, labels, eps=0.05, attacks=["pgd"], folder=tmp_path)
+    facts = {path: path.stat().st_mtime_ns for path in (tmp_path / "facts").iterdir()}
+    second = evaluate(plane, images, labels, eps=0.05, attacks=["pgd"], folder=tmp_path)
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "facts").iterdir()} == facts
+    assert second.results == first.results
+    with torch.no_grad():
+        plane.offset += 1
+    with pytest.raises(unfooled.errors.RunRefused, match="another study"):
+        evaluate(plane, images, labels, eps=0.05, attacks=["pgd"], folder=tmp_path)
+
+
+def test_several_are_compared_over_the_images(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    blind = toys.plane()
+    with torch.no_grad():
+        blind.offset += 100
+    made = evaluate({"sees": plane, "blind": blind}, images, labels, eps=0.001, attacks=["pgd"])
+    one = made.results.compared("blind", WORST, 0.001)
+    assert one is not None
+    assert one.verdict == "stands worse"
+    assert made.answer.short == "sees stands best."
+
+
+def test_adversarial_images_are_kept_where_they_fool(
+    plane: toys.Plane, images: Images, labels: Labels, tmp_path: Path
+) -> None:
+    images = images.mul(255).round() / 255
+    evaluate(plane, images, labels, eps=0.05, attacks=["pgd"], folder=tmp_path)
+    arrays = unfooled.jobs.unpacked((tmp_path / "facts/the-network-0-1-pgd-Linf.npz").read_bytes())
+    facts, kept = Evaluation.of_arrays(arrays), torch.from_numpy(arrays["adversarial"])
+    assert kept.shape == (*facts.read_as.shape, *images.shape[1:])
+    assert facts.won.any()
+    for row, threat in enumerate(facts.threats):
+        won = torch.from_numpy(facts.won[row])
+        original = images[facts.ids][won]
+        assert threat.allows(original, kept[row][won]).all()
+        assert (toys.read_by(plane, kept[row][won]) != labels[facts.ids][won]).all()
+        assert not kept[row][~won].any()
+
+
+class Sealed(nn.Module):
+    """Answers without a gradient."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Images) -> Logits:
+        with torch.no_grad():
+            found: Logits = self.inner(images)
+        return found
+
+
+def test_a_network_without_gradient_meets_black_boxes_alone(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    made = evaluate(Sealed(plane), images, labels, eps=0.05)
+    assert {sweep.attack for sweep in made.study.sweeps} == {"noise", "square"}
+    with pytest.raises(InvalidModel, match="follows the gradient"):
+        evaluate(Sealed(plane), images, labels, eps=0.05, attacks=["pgd"])
+
+
+class Broken(nn.Module):
+    """Ends with an error as soon as it is asked about many images."""
+
+    def forward(self, images: Images) -> Logits:
+        if len(images) > 2:
+            raise RuntimeError("no more than two")
+        return images.flatten(1)[:, :2]
+
+
+def test_an_error_of_the_network_is_an_error_never_robust(images: Images) -> None:
+    with pytest.raises(JobFailed, match="no more than two"):
+        evaluate(Broken(), images, torch.zeros(len(images), dtype=torch.int64), eps=0.1)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "says"),
+    [
+        ({"eps": 0.0}, InvalidThreat, "above 0"),
+        ({"eps": -0.1}, InvalidThreat, "eps"),
+        ({"eps": ()}, InvalidThreat, "none"),
+        ({"norm": "L3"}, InvalidThreat, "L3"),
+        ({"eps": float("inf")}, InvalidThreat, "inf"),
+        ({"classes": ("a",)}, unfooled.errors.UnfooledError, "class"),
+        ({"models": {}}, InvalidInput, "no network"),
+    ],
+)
+def test_what_cannot_be_asked_is_refused(
+    plane: toys.Plane,
+    images: Images,
+    labels: Labels,
+    change: dict[str, Any],
+    error: type[Exception],
+    says: str,
+) -> None:
+    asked = {"models": plane, "eps": 0.1, "attacks": ["fgsm"], **change}
+    with pytest.raises(error, match=says):
+        evaluate(asked.pop("models"), images, labels, **asked)
+
+
+def test_images_that_are_not_square_are_refused(plane: toys.Plane) -> None:
+    with pytest.raises(InvalidInput, match="square"):
+        evaluate(plane, torch.rand(3, 1, 4, 16), torch.zeros(3, dtype=torch.int64))
+
+
+def entry(which: str, weights: str = "") -> Entry:
+    return Entry(which, Given(which, weights), nn.Identity())
+
+
+@pytest.mark.parametrize(
+    ("entries", "titles"),
+    [
+        ([entry("runs/mnist/models/plain-0.safetensors")], ["plain-0"]),
+        ([entry("mine.py:net"), entry("timm:resnet10t")], ["net", "resnet10t"]),
+        ([entry("mine.py:net", "a.pt"), entry("mine.py:net", "b.pt")], ["a", "b"]),
+        ([entry("one.py:net"), entry("two.py:net")], ["one.py:net", "two.py:net"]),
+        ([entry("mine.py:net")] * 2, ["mine.py:net (1)", "mine.py:net (2)"]),
+    ],
+)
+def test_titles_are_as_short_as_they_can_be_and_differ(
+    entries: list[Entry], titles: list[str]
+) -> None:
+    assert [one.title for one in titled(entries)] == titles
+
+
+def test_the_usual_attack_depends_on_the_norm(striped: Dataset) -> None:
+    net = Entry("net", Given("net"), toys.net())
+    for norm, name in (("Linf", "autoattack"), ("L0", "fmn"), ("spatial", "spatial")):
+        found = study([net], striped, Order(norm, (1.0,)))
+        assert name in {sweep.attack for sweep in found.sweeps}
+    assert study([net], striped, Order("Linf", (0.1,))).sweeps[0].eps == (
+        *(0.0, 0.025, 0.05, 0.075, 0.1),
+    )
+
+
+def test_recipes_of_equal_names_are_told_apart(striped: Dataset) -> None:
+    pair = [Entry(title, Given(title), toys.net()) for title in ("a b", "a-b")]
+    assert [recipe.name for recipe in study(pair, striped, Order()).recipes] == ["a-b.0", "a-b.1"]
+
+
+def test_a_network_whose_file_changed_meanwhile_is_refused(
+    striped: Dataset, tmp_path: Path
+) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text(
+        "from torch import nn\n"
+        "def net(*, size, classes):\n"
+        "    return nn.Sequential(nn.Flatten(), nn.Linear(size * size, classes))\n"
+    )
+    found = evaluating.entry(f"{path}:net", striped)
+    whole = study([found], striped, Order(attacks=(("fgsm", {}),), n=10))
+    path.write_text(path.read_text() + "# changed\n")
+    with pytest.raises(JobFailed, match="changed after"):
+        run.run(whole, tmp_path / "run", own=striped)
+
+
+def test_a_threat_is_one_of_ours() -> None:
+    assert Order("Linf", (0.1,)).eps == (Threat("Linf", 0.1).eps,)
+    with pytest.raises(InvalidInput, match="at least 1"):
+        replace(Order(), n=0)
