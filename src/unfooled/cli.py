@@ -33,7 +33,7 @@ app = typer.Typer(
 
 FOLDERS = (
     *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
-    *("reports", "engines"),
+    *("checks", "reports", "engines"),
 )
 LISTED = (*FOLDERS, "studies", "transforms")
 _HERE = Path(__file__).parent

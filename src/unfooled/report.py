@@ -11,16 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from unfooled import jobs, model, store
-from unfooled.answer import Answer, answer
+from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
+from unfooled.check import Evidence, audit
 from unfooled.corrupted import Corrupted
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
+from unfooled.finding import Finding
 from unfooled.jobs import Arrays
 from unfooled.model import Layer
+from unfooled.probing import Probed
 from unfooled.recipe import Plan, Recipe
 from unfooled.results import Results, build
-from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
+from unfooled.study import Audit, Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,7 @@ class Report:
     Attributes:
         study: what was asked.
         results, answer: what was found.
+        findings: of the checks, the worst first.
         environment: where and with what.
         pictures: by recipe, as `jobs.pictures` made them.
         layers: of the network.
@@ -39,6 +43,7 @@ class Report:
     study: Study
     results: Results
     answer: Answer
+    findings: tuple[Finding, ...]
     environment: Mapping[str, Any]
     pictures: Mapping[str, Arrays]
     layers: tuple[Layer, ...]
@@ -65,6 +70,7 @@ def gather(folder: Path) -> Report:
     heads, facts, pictures = {}, {}, {}
     worse: dict[tuple[int, int], Corrupted] = {}
     shown: dict[tuple[int, int], Certified] = {}
+    probes: dict[tuple[int, int], Probed] = {}
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
@@ -73,6 +79,8 @@ def gather(folder: Path) -> Report:
                 worse[index, seed] = Corrupted.of_arrays(jobs.unpacked(content))
             if content := files.get(study.job_name("certified", index, seed)):
                 shown[index, seed] = Certified.of_arrays(jobs.unpacked(content))
+            if content := files.get(study.job_name("probed", index, seed)):
+                probes[index, seed] = Probed.of_arrays(jobs.unpacked(content))
             for sweep in range(len(study.sweeps)):
                 if content := files.get(study.job_name("attack", index, seed, sweep)):
                     facts[index, seed, sweep] = Evaluation.of_arrays(jobs.unpacked(content))
@@ -82,11 +90,20 @@ def gather(folder: Path) -> Report:
     results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         raise RunRefused(f"{folder}: the baseline has no result yet; finish the run first")
+    findings = audit(Evidence(study, results, facts, probes, shown, tuple(data["classes"])))
+    results = withheld(results, findings)
     shape = {"channels": data["channels"], "size": data["size"]}
     network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
     layers = tuple(model.layers(network, **shape))
     return Report(
-        study, results, answer(results, data["classes"]), environment, pictures, layers, seconds
+        study,
+        results,
+        answer(results, findings),
+        findings,
+        environment,
+        pictures,
+        layers,
+        seconds,
     )
 
 
@@ -112,6 +129,7 @@ def _study(plain: Mapping[str, Any]) -> Study:
         **{
             **plain,
             **asked,
+            "audit": Audit(**plain.get("audit", {})),
             "recipes": recipes,
             "sweeps": tuple(Sweep(**_tuples(sweep)) for sweep in plain["sweeps"]),
             "doses": tuple(Dose(**_tuples(dose)) for dose in plain["doses"]),

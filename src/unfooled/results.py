@@ -98,7 +98,8 @@ class Comparison:
         p: corrected by Holm's method over all comparisons with the baseline (or, for pairs without
             the baseline, over all such pairs) at this eps.
         detectable: the smallest true difference that this study finds in 80 of 100 cases.
-        verdict: "helps", "hurts", "no difference" or "cannot tell".
+        verdict: "helps", "hurts", "no difference" or "cannot tell"; "not shown" where the audit
+            failed (`answer.withheld`).
     """
 
     first: str
@@ -122,8 +123,6 @@ class Results:
         comparisons: see `Comparison`.
         outside: images that an attack returned outside its threat, by attack; they count as not
             fooled.
-        weaker: pairs (image, network) that noise or a single step fooled and a stronger attack of
-            the same norm, on the same images, did not, by the stronger attack.
         targeted: see `Targeted`; for each recipe, attack with targets and eps.
         missing: names of jobs without a result.
     """
@@ -132,7 +131,6 @@ class Results:
     recipes: tuple[RecipeResult, ...]
     comparisons: tuple[Comparison, ...]
     outside: Mapping[str, int]
-    weaker: Mapping[str, int]
     targeted: tuple[Targeted, ...]
     missing: tuple[str, ...]
 
@@ -261,7 +259,6 @@ def build(
         ),
         comparisons=tuple(_comparisons(study, seeds, tables, whole)),
         outside=outcomes.outside(study, facts),
-        weaker=outcomes.weaker(study, facts),
         targeted=tuple(
             one
             for recipe in whole

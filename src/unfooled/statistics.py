@@ -30,6 +30,7 @@ _SMALLEST = 1e-12  # p-values are not told apart below
 FEWEST_SEEDS = 5  # below, numbers but no verdict
 
 HELPS, HURTS, NO_DIFFERENCE, CANNOT_TELL = "helps", "hurts", "no difference", "cannot tell"
+NOT_SHOWN = "not shown"  # whatever the numbers say: they are not to be believed
 
 
 @dataclass(frozen=True)

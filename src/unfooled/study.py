@@ -94,6 +94,17 @@ class Certificates:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """How the networks are probed for numbers that are too high.
+
+    Attributes:
+        images: how many test images, drawn once and for all; the probes' time grows with them.
+    """
+
+    images: int = 100
+
+
+@dataclass(frozen=True)
 class Dose:
     """One number of a recipe at several values.
 
@@ -141,6 +152,7 @@ class Study:
         split: the images that are attacked: "test", or "validation" for whoever is still choosing.
         corruptions, certificates: what else is measured; None for nothing.
         doses, bundles: which recipes belong together.
+        audit: how it is looked for numbers that are too high.
     """
 
     name: str
@@ -158,6 +170,14 @@ class Study:
     doses: tuple[Dose, ...] = ()
     bundles: tuple[Bundle, ...] = ()
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
+    audit: Audit = Audit()
+
+    @property
+    def threat(self) -> Threat:
+        """That under which the question is answered: of the first attack that has its eps."""
+        untargeted = (sweep for sweep in self.sweeps if not sweep.targets)
+        norm = next(sweep.norm for sweep in untargeted if self.answer_eps in sweep.eps)
+        return Threat(norm, self.answer_eps)
 
     def data(self, folder: Path | None) -> Dataset:
         """The data set, as `dataset.find` gives it and refuses it."""
