@@ -1,17 +1,29 @@
-"""The answer in words, and the doubts about it: pure functions of `Results`."""
+"""The answer in words, and what the checks take from it: functions of `Results` and findings."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from unfooled import transform
-from unfooled.outcomes import WORST
+from unfooled.finding import Finding
+from unfooled.outcomes import CORRUPTION, WORST
 from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.standing import standing
-from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
+from unfooled.statistics import (
+    CANNOT_TELL,
+    FEWEST_SEEDS,
+    HELPS,
+    HURTS,
+    NO_DIFFERENCE,
+    NOT_SHOWN,
+    Estimate,
+)
 from unfooled.wording import listed, percent, points, points_interval, quoted
 
 _ONLY_DOSES = "The figures of the doses hold the answer."
 _LISTED = 6  # recipes that a sentence can hold one by one
+_TOLD = 6  # doubts about recipes that a first page can hold one by one
+_SHOWS = "too_high"  # the check that says most, where several failed
+FAILED = "failed"
 
 
 @dataclass(frozen=True)
@@ -20,7 +32,7 @@ class Doubt:
 
     Attributes:
         sentence: what was found, with its numbers.
-        serious: whether the verdict is withheld because of it.
+        serious: whether a verdict is withheld because of it.
     """
 
     sentence: str
@@ -42,17 +54,19 @@ class Answer:
     doubts: tuple[Doubt, ...]
 
 
-def answer(results: Results, classes: Sequence[str] = ()) -> Answer:
+def answer(results: Results, findings: Sequence[Finding] = ()) -> Answer:
     """The answer at the study's eps, under the worst case of its attacks.
 
     Args:
-        results: the numbers.
-        classes: their names, for transformations that turn one class into another.
+        results: the numbers, as `withheld` leaves them.
+        findings: of the checks, the worst first.
     """
-    found = [*_doubts(results), *_unfitting(results, classes)]
-    doubts = tuple(sorted(found, key=lambda doubt: not doubt.serious))
+    doubts = tuple(_doubts(results, findings))
     short, sentence = standing(results) if results.given else _changes(results)
-    if any(doubt.serious for doubt in doubts):
+    failed = {one.recipe for one in findings if one.verdict == FAILED}
+    recipes = results.study["recipes"]
+    under_study = {recipe["name"] for recipe in recipes[1:] if not recipe["control"]}
+    if failed & _pillars(results) or (under_study and under_study <= failed):
         return Answer("Not shown.", f"The verdict is withheld. {sentence}", doubts)
     return Answer(short, sentence, doubts)
 
@@ -97,6 +111,8 @@ def _worst(recipe: RecipeResult, norm: str, eps: float) -> Estimate:
 def _clause(one: Comparison, recipe: RecipeResult) -> str:
     change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
     title = quoted(recipe.title)
+    if one.verdict == NOT_SHOWN:
+        return f"for {title} nothing is shown ({change})"
     if one.verdict == NO_DIFFERENCE:
         most = max(abs(one.difference.low), abs(one.difference.high))
         return f"{title} makes no difference larger than {100 * most:.1f} points ({change})"
@@ -124,6 +140,8 @@ def _counted(asked: Sequence[Comparison], results: Results) -> list[str]:
         parts.append(f"{same} {makes} no difference beyond {100 * _margin(results):g} points")
     untold = sum(one.verdict == CANNOT_TELL for one in asked)
     parts += [f"for {untold} it cannot be told"] if untold else []
+    unshown = sum(one.verdict == NOT_SHOWN for one in asked)
+    parts += [f"for {unshown} nothing is shown"] if unshown else []
     return [f"of {len(asked)} recipes {listed(parts)}"]
 
 
@@ -133,7 +151,7 @@ def _margin(results: Results) -> float:
 
 def _short(verdicts: Sequence[str]) -> str:
     """Words that stand by themselves, whatever the question was."""
-    kinds = set(verdicts)
+    kinds = set(verdicts) - {NOT_SHOWN}
     if kinds == {HELPS}:
         return "Harder to fool."
     if HELPS in kinds:
@@ -145,128 +163,67 @@ def _short(verdicts: Sequence[str]) -> str:
     return "Cannot tell."
 
 
-def _doubts(results: Results) -> list[Doubt]:
-    return [doubt for look in _LOOKS for doubt in look(results)]
+def withheld(results: Results, findings: Sequence[Finding]) -> Results:
+    """The same numbers, without the verdicts under attack that a failed check takes away.
+
+    All of them where the failure concerns the whole study, the baseline or a positive control;
+    otherwise those in which a recipe takes part that failed.
+    """
+    failed = {one.recipe for one in findings if one.verdict == FAILED}
+    every = bool(failed & _pillars(results))
+
+    def judged(one: Comparison) -> Comparison:
+        attacked = one.norm not in ("", CORRUPTION)
+        if attacked and (every or failed & {one.first, one.second}):
+            return replace(one, verdict=NOT_SHOWN)
+        return one
+
+    return replace(results, comparisons=tuple(map(judged, results.comparisons)))
 
 
-def _unfitting(results: Results, classes: Sequence[str]) -> list[Doubt]:
-    """Transformations after which an image may no longer be what its label says."""
-    found = []
-    for recipe in results.study["recipes"]:
-        for name, _ in recipe["transforms"]:
-            why = transform.doubt(name, classes)
-            found += [Doubt(f"{recipe['title']}: {why}", serious=False)] if why else []
+def _pillars(results: Results) -> set[str]:
+    """What no verdict can do without: the whole study, its baseline, its positive controls."""
+    recipes = results.study["recipes"]
+    positive = {recipe["name"] for recipe in recipes if recipe["control"] == "positive"}
+    return {"", recipes[0]["name"], *positive}
+
+
+def _doubts(results: Results, findings: Sequence[Finding]) -> list[Doubt]:
+    """What failed, recipe by recipe, and what is in doubt; serious ones first."""
+    failed = [one for one in findings if one.verdict == FAILED]
+    recipes = {recipe["name"]: recipe for recipe in results.study["recipes"]}
+    found = [_broken(recipes.get(name), own) for name, own in _grouped(failed).items()]
+    doubts = [one for one in findings if one.verdict in ("doubt", "not tried")]
+    of_all = [one for one in doubts if not one.recipe]
+    each = [one for one in doubts if one.recipe]
+    found += [Doubt(f"{one.sentence}.", serious=False) for one in of_all]
+    if len(each) <= _TOLD:
+        return [
+            *sorted(found, key=lambda one: not one.serious),
+            *(Doubt(f"{recipes[d.recipe]['title']}: {d.sentence}.", serious=False) for d in each),
+        ]
+    checks = ", ".join(dict.fromkeys(one.check.replace("_", " ") for one in each))
+    names = {one.recipe for one in each}
+    told = f"{len(each)} further doubts about {len(names)} recipes stand below: {checks}."
+    return [*sorted(found, key=lambda one: not one.serious), Doubt(told, serious=False)]
+
+
+def _grouped(findings: Sequence[Finding]) -> dict[str, list[Finding]]:
+    found: dict[str, list[Finding]] = {}
+    for one in findings:
+        found.setdefault(one.recipe, []).append(one)
     return found
 
 
-def _few_seeds(results: Results) -> list[Doubt]:
-    if results.given:
-        return []
-    seeds = min((len(recipe.seeds) for recipe in results.recipes), default=0)
-    if seeds >= FEWEST_SEEDS:
-        return []
-    return [
-        Doubt(
-            f"{seeds} of at least {FEWEST_SEEDS} seeds: networks trained alike differ by chance, "
-            "and this is too few to tell that from an effect.",
-            serious=False,
-        )
-    ]
-
-
-def _holes(results: Results) -> list[Doubt]:
-    if not results.missing:
-        return []
-    names = ", ".join(results.missing)
-    return [Doubt(f"{len(results.missing)} networks have no result: {names}.", serious=True)]
-
-
-def _controls(results: Results) -> list[Doubt]:
-    """The positive control must help and the sham must not."""
-    eps, margin = float(results.study["answer_eps"]), float(results.study["margin"])
-    found = []
-    for recipe in results.recipes[1:]:
-        one = results.compared(recipe.name, WORST, eps)
-        if one is None or one.difference.seeds < FEWEST_SEEDS:
-            continue
-        change = f"{points(one.difference.value)} points ({points_interval(one.difference)})"
-        if recipe.control == "positive" and one.verdict != HELPS:
-            found.append(
-                Doubt(
-                    f"The positive control, {recipe.title}, did not help: {change}.", serious=True
-                )
-            )
-        if recipe.control == "sham" and one.verdict == HELPS and one.difference.low > margin:
-            found.append(
-                Doubt(
-                    f"The sham control, {recipe.title}, seems to help: {change}. It is known to "
-                    "blunt gradient attacks, so the attacks here may be too weak to tell a real "
-                    "gain of this size from an apparent one.",
-                    serious=False,
-                )
-            )
-    return found
-
-
-def _overfitted(results: Results) -> list[Doubt]:
-    return [
-        Doubt(
-            f"{recipe.title}: catastrophic overfitting in {len(recipe.overfitted)} of "
-            f"{len(recipe.seeds)} trainings; they went on from before it with twice the steps.",
-            serious=False,
-        )
-        for recipe in results.recipes
-        if recipe.overfitted
-    ]
-
-
-def _weak_attack(results: Results) -> list[Doubt]:
-    return [
-        Doubt(
-            f"{title} missed {count:,} pairs of image and network that an attack of one step "
-            "fooled; the worst case counts them as fooled.",
-            serious=False,
-        )
-        for title, count in results.weaker.items()
-        if count
-    ]
-
-
-def _outside_threat(results: Results) -> list[Doubt]:
-    return [
-        Doubt(
-            f"{title} returned {count:,} images outside eps or [0, 1]; they count as not fooled.",
-            serious=True,
-        )
-        for title, count in results.outside.items()
-    ]
-
-
-def _undefended_stands(results: Results) -> list[Doubt]:
-    """A network without defence falls at the largest eps, or the attack is broken."""
-    baseline = results.recipes[0]
-    found = []
-    for curve in baseline.curves:
-        # Linf only: a grey image is 0.5 away, so half of that leaves little to read.
-        if (curve.attack, curve.norm) != (WORST, "Linf"):
-            continue
-        if curve.eps[-1] >= 0.25 and curve.robust[-1].value > 0.2:
-            found.append(
-                Doubt(
-                    f"The baseline still reads {percent(curve.robust[-1].value)} of the images at "
-                    f"{curve.norm} eps {curve.eps[-1]:g}; an undefended network should not.",
-                    serious=True,
-                )
-            )
-    return found
-
-
-_LOOKS: tuple[Callable[[Results], list[Doubt]], ...] = (
-    _holes,
-    _outside_threat,
-    _undefended_stands,
-    _controls,
-    _few_seeds,
-    _overfitted,
-    _weak_attack,
-)
+def _broken(recipe: Mapping[str, Any] | None, own: Sequence[Finding]) -> Doubt:
+    """What failed of a recipe, or of the whole study, in one sentence or two."""
+    first = next((one for one in own if one.check == _SHOWS), own[0])
+    others = ", ".join(dict.fromkeys(one.check.replace("_", " ") for one in own if one != first))
+    also = f" Also failed: {others}." if others else ""
+    next_ = f" Next: {first.advice}." if first.advice else ""
+    if recipe is None:
+        return Doubt(f"{first.sentence}.{also}{next_}", serious=True)
+    said = f"{recipe['title']}: {first.sentence}.{also}"
+    if recipe["control"] == "sham":
+        return Doubt(f"The sham control fails the audit, as it should. {said}", serious=False)
+    return Doubt(f"{said}{next_}", serious=True)

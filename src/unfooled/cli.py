@@ -25,7 +25,7 @@ app = typer.Typer(
 
 FOLDERS = (
     *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
-    *("reports", "engines"),
+    *("checks", "reports", "engines"),
 )
 LISTED = (*FOLDERS, "studies", "transforms")
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.

@@ -4,15 +4,20 @@ import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from unfooled import catalog, keys
 from unfooled.errors import InvalidStudy
 from unfooled.recipe import Plan, Recipe
-from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
+from unfooled.study import Audit, Bundle, Certificates, Corruptions, Dose, Study, Sweep
+
+_OWN = re.compile(r"([^:]+\.py):(\w+)")  # a function of the user's own
 
 
 def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) -> Study:
     """The study that a file describes.
+
+    A function of the user's own, "mine.py:NAME", is looked for beside the file first.
 
     Args:
         path: a TOML file.
@@ -36,12 +41,24 @@ def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) ->
     if seeds is not None:
         given["seeds"] = seeds
     try:
-        study = _study(name, keys.checked(given))
+        study = _study(name, keys.checked(_beside(given, path.parent)))
         _fits(study)
     except InvalidStudy as error:
         lines = str(error).splitlines()
         raise InvalidStudy("\n".join(f"{path}: {line}" for line in lines)) from error
     return study
+
+
+def _beside(given: Any, folder: Path) -> Any:
+    """The same, with each "mine.py:NAME" of a file beside the study file as a whole path."""
+    if isinstance(given, dict):
+        return {key: _beside(value, folder) for key, value in given.items()}
+    if isinstance(given, list):
+        return [_beside(value, folder) for value in given]
+    if isinstance(given, str) and (found := _OWN.fullmatch(given)):
+        own = folder / found[1]
+        return f"{own.resolve()}:{found[2]}" if own.is_file() else given
+    return given
 
 
 def _study(name: str, file: keys.File) -> Study:
@@ -76,6 +93,7 @@ def _study(name: str, file: keys.File) -> Study:
         doses=tuple(doses),
         bundles=tuple(bundles),
         dataset_options=file.dataset.options,
+        audit=Audit(file.audit.images),
     )
 
 

@@ -1,4 +1,14 @@
-"""What an examination of a model finds; `doctor.py` examines."""
+"""What an examination finds: of a model (`doctor.py`), of a study's numbers (`check.py`).
+
+The verdicts, for both:
+
+    ok         nothing was found
+    fixed      an evaluation does right what was found wrong (a model only)
+    not tried  it could not be looked at
+    doubt      a number may mean something else than it seems to
+    refused    it would mean nothing (a model only; a study's check then fails)
+    failed     a number is shown to be wrong, or cannot be told: its verdict is withheld
+"""
 
 from dataclasses import dataclass
 
@@ -17,17 +27,19 @@ class Finding:
 
     Attributes:
         check: its name.
-        verdict: "ok"; "fixed", where an evaluation does right what was found wrong; "doubt", where
-            its numbers may mean something else than they seem to; "refused", where they would mean
-            nothing.
+        verdict: one of those above.
         sentence: what was found, and where it is not ok what would do.
         value: the number behind it, if there is one.
+        recipe: the name of the one that it is about; "" for a model, or for the whole study.
+        advice: what to run next, where it is not ok.
     """
 
     check: str
     verdict: str
     sentence: str
     value: float | None = None
+    recipe: str = ""
+    advice: str = ""
 
 
 def answers(model: nn.Module, images: Images, size: int) -> Logits:

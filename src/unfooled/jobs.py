@@ -24,6 +24,7 @@ from unfooled import (
     loading,
     model,
     preprocessor,
+    probing,
     targets,
     training,
     transform,
@@ -53,7 +54,7 @@ class Job:
 
     Attributes:
         kind: "train", or "load" for a network that is there already; then "attack", "corrupted",
-            "certified" or "pictures".
+            "certified", "probed" or "pictures".
         recipe: index of the recipe.
         seed: of the training.
         sweep: index of the sweep, for an attack.
@@ -106,12 +107,24 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         for kind, what, cost in measured:
             key = _key({"train": judged[train.key], kind: what, "split": study.split})
             found.append(Job(kind, index, seed, 0, key, (train,), cost))
+        beside = _surrogate(trainings, index, seed)
+        met = [judged[job.key] for job in (train, *beside)]
+        asked = [plain["audit"], study.threat.norm, study.threat.eps]
+        key = _key({"train": met, "probed": asked, "split": study.split})
+        cost = float(probing.COST * min(study.audit.images, len(data.split(study.split))))
+        found.append(Job("probed", index, seed, 0, key, (train, *beside), cost))
         if seed == 0:
             one = study.sweeps[0]
             first = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
             key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
+
+
+def _surrogate(trainings: Mapping[tuple[int, int], Job], recipe: int, seed: int) -> tuple[Job, ...]:
+    """The training whose network the probes craft on: the baseline's, and for it the next one."""
+    other = trainings.get((0 if recipe else 1, seed))
+    return () if other is None else (other,)
 
 
 def _fingerprints(name: str, options: Mapping[str, Any]) -> list[str]:
@@ -273,6 +286,10 @@ class Worker:
             facts = attacked(network, others, split, data.classes, sweep, job.seed, keep)
             own = {"adversarial": np.concatenate(kept, axis=1)} if kept else {}
             return {**facts.arrays(), **own}
+        if job.kind == "probed":
+            ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
+            shown = (network, split, ids, study.threat, others, len(data.classes))
+            return probing.probed(*shown, draws=draws).arrays()
         if study.corruptions is not None and job.kind == "corrupted":
             asked, draws = study.corruptions, Draws(0, "corruptions")
             ids = split.sample(asked.images or len(split))

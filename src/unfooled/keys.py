@@ -216,6 +216,12 @@ class Certificates(_Strict):
         return eps
 
 
+class Audit(_Strict):
+    """How the networks are probed."""
+
+    images: int = Field(default=100, ge=1)
+
+
 class Attack(Named):
     """An attack with its options over several eps."""
 
@@ -263,6 +269,7 @@ class File(_Strict):
     attacks: Annotated[list[Attack], Field(min_length=1)]
     corruptions: Corruptions | None = None
     certificates: Certificates | None = None
+    audit: Audit = Audit()
 
     @field_validator("dataset", mode="before")
     @classmethod
@@ -324,6 +331,7 @@ def _keys(place: tuple[str | int, ...]) -> list[str]:
         "attacks": Attack,
         "corruptions": Corruptions,
         "certificates": Certificates,
+        "audit": Audit,
     }
     return list(
         parts.get(str(place[0]), File).model_fields if len(place) > 1 else File.model_fields

@@ -38,7 +38,7 @@ def tables(study: Study, facts: Facts, recipe: int, seeds: Sequence[int]) -> Tab
     for norm in dict.fromkeys(sweep.norm for _, sweep in untargeted(study)):
         for eps in _all_eps(study, norm):
             found[WORST, norm, eps] = np.stack(
-                [_worst(study, facts, recipe, seed, norm, eps) for seed in seeds]
+                [worst(study, facts, recipe, seed, norm, eps) for seed in seeds]
             )
     return found
 
@@ -70,31 +70,31 @@ def _all_eps(study: Study, norm: str) -> list[float]:
     return sorted({0.0, *(eps for _, sweep in untargeted(study, norm) for eps in sweep.eps)})
 
 
-def _worst(
+def worst(
     study: Study, facts: Facts, recipe: int, seed: int, norm: str, eps: float
 ) -> NDArray[np.bool_]:
     """Whether each image that every attack of the norm met stands against all of them."""
     met = [facts[recipe, seed, sweep] for sweep, _ in untargeted(study, norm)]
-    common = _common(met)
-    stands = np.ones(len(common), dtype=bool)
+    ids = common(met)
+    stands = np.ones(len(ids), dtype=bool)
     for evaluation in met:
         rows = [row for row, threat in enumerate(evaluation.threats) if threat.eps <= eps]
         outcome = evaluation.robust[rows[-1]] if rows else evaluation.correct
-        stands &= outcome[np.searchsorted(evaluation.ids, common)]
+        stands &= outcome[np.searchsorted(evaluation.ids, ids)]
     return stands
 
 
 def met(study: Study, facts: Facts, recipe: int, seed: int, norm: str) -> NDArray[np.int64]:
     """The ids of the images that every attack of the norm met: the columns of its worst case."""
-    return _common([facts[recipe, seed, sweep] for sweep, _ in untargeted(study, norm)])
+    return common([facts[recipe, seed, sweep] for sweep, _ in untargeted(study, norm)])
 
 
-def _common(evaluations: Sequence[Evaluation]) -> NDArray[np.int64]:
+def common(evaluations: Sequence[Evaluation]) -> NDArray[np.int64]:
     """The ids of the images that all evaluations met, ascending."""
-    common = evaluations[0].ids
+    ids = evaluations[0].ids
     for other in evaluations[1:]:
-        common = np.intersect1d(common, other.ids)
-    return common
+        ids = np.intersect1d(ids, other.ids)
+    return ids
 
 
 def confusion(
@@ -105,7 +105,7 @@ def confusion(
     counts = np.zeros((classes, classes + 1))
     for seed in seeds:
         met = [facts[recipe, seed, sweep] for sweep, _ in untargeted(study, norm)]
-        ids = _common(met)
+        ids = common(met)
         places = [np.searchsorted(evaluation.ids, ids) for evaluation in met]
         labels, read = met[0].labels[places[0]], met[0].clean[places[0]]
         for evaluation, where in zip(met, places, strict=True):
@@ -126,30 +126,3 @@ def outside(study: Study, facts: Facts) -> dict[str, int]:
         title = study.sweeps[sweep].title
         counts[title] = counts.get(title, 0) + int((~evaluation.inside).sum())
     return {title: count for title, count in counts.items() if count}
-
-
-def weaker(study: Study, facts: Facts) -> dict[str, int]:
-    """Pairs of image and network that an attack of one step fooled and one of many did not."""
-    from unfooled import attack
-
-    counts: dict[str, int] = {}
-    steps = [attack.find(sweep.attack, **sweep.options).cost for sweep in study.sweeps]
-    for (recipe, seed, strong), evaluation in facts.items():
-        for weak, used in enumerate(study.sweeps):
-            other = facts.get((recipe, seed, weak))
-            if steps[strong] == 1 or steps[weak] > 1 or other is None:
-                continue
-            if study.sweeps[strong].targets or study.sweeps[strong].uses_surrogates:
-                continue
-            if used.norm != study.sweeps[strong].norm or used.targets:
-                continue
-            common = _common([evaluation, other])
-            missed = np.zeros(len(common), dtype=bool)
-            for row, threat in enumerate(evaluation.threats):
-                if threat in other.threats:
-                    stood = other.robust[other.threats.index(threat)]
-                    kept = evaluation.robust[row][np.searchsorted(evaluation.ids, common)]
-                    missed |= kept & ~stood[np.searchsorted(other.ids, common)]
-            title = study.sweeps[strong].title
-            counts[title] = counts.get(title, 0) + int(missed.sum())
-    return counts

@@ -11,17 +11,20 @@ from pathlib import Path
 from typing import Any
 
 from unfooled import jobs, model, store
-from unfooled.answer import Answer, answer
+from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
+from unfooled.check import Evidence, audit
 from unfooled.corrupted import Corrupted
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
+from unfooled.finding import Finding
 from unfooled.jobs import Arrays
 from unfooled.model import Layer
 from unfooled.outcomes import Facts
+from unfooled.probing import Probed
 from unfooled.recipe import Given, Plan, Recipe
 from unfooled.results import Results, build
-from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
+from unfooled.study import Audit, Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class Report:
         study: what was asked.
         results, answer: what was found.
         facts: what each attack did, by places of recipe, seed and attack.
+        findings: of the checks, the worst first.
         environment: where and with what.
         networks: by recipe, what is known of one that was there already, as `jobs.head` gives it.
         pictures: by recipe, as `jobs.pictures` made them.
@@ -43,6 +47,7 @@ class Report:
     results: Results
     answer: Answer
     facts: Facts
+    findings: tuple[Finding, ...]
     environment: Mapping[str, Any]
     networks: Mapping[str, Mapping[str, Any]]
     pictures: Mapping[str, Arrays]
@@ -70,6 +75,7 @@ def gather(folder: Path) -> Report:
     heads, facts, pictures = {}, {}, {}
     worse: dict[tuple[int, int], Corrupted] = {}
     shown: dict[tuple[int, int], Certified] = {}
+    probes: dict[tuple[int, int], Probed] = {}
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
@@ -78,6 +84,8 @@ def gather(folder: Path) -> Report:
                 worse[index, seed] = Corrupted.of_arrays(jobs.unpacked(content))
             if content := files.get(study.job_name("certified", index, seed)):
                 shown[index, seed] = Certified.of_arrays(jobs.unpacked(content))
+            if content := files.get(study.job_name("probed", index, seed)):
+                probes[index, seed] = Probed.of_arrays(jobs.unpacked(content))
             for sweep in range(len(study.sweeps)):
                 if content := files.get(study.job_name("attack", index, seed, sweep)):
                     facts[index, seed, sweep] = Evaluation.of_arrays(jobs.unpacked(content))
@@ -87,12 +95,15 @@ def gather(folder: Path) -> Report:
     results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         raise RunRefused(f"{folder}: the baseline has no result yet; finish the run first")
+    findings = audit(Evidence(study, results, facts, probes, shown, tuple(data["classes"])))
+    results = withheld(results, findings)
     networks = {study.recipes[r].name: head for (r, _), head in heads.items() if study.given}
     return Report(
         study,
         results,
-        answer(results, data["classes"]),
+        answer(results, findings),
         facts,
+        findings,
         environment,
         networks,
         pictures,
@@ -136,6 +147,7 @@ def _study(plain: Mapping[str, Any]) -> Study:
         **{
             **plain,
             **asked,
+            "audit": Audit(**plain.get("audit", {})),
             "recipes": recipes,
             "sweeps": tuple(Sweep(**_tuples(sweep)) for sweep in plain["sweeps"]),
             "doses": tuple(Dose(**_tuples(dose)) for dose in plain["doses"]),

@@ -99,7 +99,8 @@ class Comparison:
         p: corrected by Holm's method over all comparisons with the baseline (or, for pairs without
             the baseline, over all such pairs) at this eps.
         detectable: the smallest true difference that this study finds in 80 of 100 cases.
-        verdict: as `statistics.verdict` gives it, or `statistics.ranked` of given networks.
+        verdict: as `statistics.verdict` gives it, or `statistics.ranked` of given networks; "not
+            shown" where the audit failed (`answer.withheld`).
     """
 
     first: str
@@ -123,8 +124,6 @@ class Results:
         comparisons: see `Comparison`.
         outside: images that an attack returned outside its threat, by attack; they count as not
             fooled.
-        weaker: pairs (image, network) that noise or a single step fooled and a stronger attack of
-            the same norm, on the same images, did not, by the stronger attack.
         targeted: see `Targeted`; for each recipe, attack with targets and eps.
         missing: names of jobs without a result.
     """
@@ -133,7 +132,6 @@ class Results:
     recipes: tuple[RecipeResult, ...]
     comparisons: tuple[Comparison, ...]
     outside: Mapping[str, int]
-    weaker: Mapping[str, int]
     targeted: tuple[Targeted, ...]
     missing: tuple[str, ...]
 
@@ -267,7 +265,6 @@ def build(
         ),
         comparisons=tuple(_comparisons(study, seeds, tables, whole)),
         outside=outcomes.outside(study, facts),
-        weaker=outcomes.weaker(study, facts),
         targeted=tuple(
             one
             for recipe in whole

@@ -2,7 +2,7 @@
 
 from unfooled.outcomes import WORST
 from unfooled.results import Comparison, RecipeResult, Results
-from unfooled.statistics import BETTER, NO_DIFFERENCE, WORSE
+from unfooled.statistics import BETTER, NO_DIFFERENCE, NOT_SHOWN, WORSE
 from unfooled.wording import interval, listed, percent, points, points_interval, quoted
 
 _LISTED = 4  # networks that a sentence can hold one by one
@@ -57,6 +57,8 @@ def _pair(one: Comparison, results: Results) -> str:
     if one.verdict == NO_DIFFERENCE:
         most = max(abs(one.difference.low), abs(one.difference.high))
         return f"{second} and {first} differ by no more than {100 * most:.1f} points ({change})"
+    if one.verdict == NOT_SHOWN:
+        return f"how {second} and {first} differ is not shown ({change})"
     if one.verdict in (BETTER, WORSE):
         return f"{second} {one.verdict} than {first} ({change})"
     return f"it cannot be told whether {second} stands better than {first} ({change})"

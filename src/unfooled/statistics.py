@@ -31,6 +31,7 @@ FEWEST_SEEDS = 5  # below, numbers but no verdict
 
 HELPS, HURTS, NO_DIFFERENCE, CANNOT_TELL = "helps", "hurts", "no difference", "cannot tell"
 BETTER, WORSE = "stands better", "stands worse"  # of two networks that are there already
+NOT_SHOWN = "not shown"  # whatever the numbers say: they are not to be believed
 
 
 @dataclass(frozen=True)

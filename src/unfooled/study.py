@@ -94,6 +94,17 @@ class Certificates:
 
 
 @dataclass(frozen=True)
+class Audit:
+    """How the networks are probed for numbers that are too high.
+
+    Attributes:
+        images: how many test images, drawn once and for all; the probes' time grows with them.
+    """
+
+    images: int = 100
+
+
+@dataclass(frozen=True)
 class Dose:
     """One number of a recipe at several values.
 
@@ -142,6 +153,7 @@ class Study:
         corruptions, certificates: what else is measured; None for nothing.
         doses, bundles: which recipes belong together.
         keeps_images: whether the images that fool are kept beside the facts, for `unfooled verify`.
+        audit: how it is looked for numbers that are too high.
     """
 
     name: str
@@ -160,11 +172,19 @@ class Study:
     bundles: tuple[Bundle, ...] = ()
     dataset_options: Mapping[str, Any] = field(default_factory=dict)
     keeps_images: bool = False
+    audit: Audit = Audit()
 
     @property
     def given(self) -> bool:
         """Whether it is about networks that are there already, each with seed 0."""
         return self.recipes[0].given is not None
+
+    @property
+    def threat(self) -> Threat:
+        """That under which the question is answered: of the first attack that has its eps."""
+        untargeted = (sweep for sweep in self.sweeps if not sweep.targets)
+        norm = next(sweep.norm for sweep in untargeted if self.answer_eps in sweep.eps)
+        return Threat(norm, self.answer_eps)
 
     def data(self, folder: Path | None) -> Dataset:
         """The data set, as `dataset.find` gives it and refuses it."""

@@ -242,6 +242,32 @@ def certified(report: Report) -> Table:
     )
 
 
+def audit(report: Report) -> Table:
+    """What every check came to: each recipe in which it found something, the others at once."""
+    rows: list[tuple[str, ...]] = []
+    titles = {recipe.name: recipe.title for recipe in report.study.recipes}
+    for check in sorted({one.check for one in report.findings}):
+        own = [one for one in report.findings if one.check == check]
+        fine = [one for one in own if one.verdict == "ok"]
+        for one in own:
+            if one not in fine:
+                title = f"{titles[one.recipe]}: " if one.recipe else ""
+                rows.append((check.replace("_", " "), f"{title}{one.sentence}", one.verdict))
+        if fine:
+            most = max(fine, key=lambda one: one.value or 0.0)
+            who = titles.get(most.recipe, "")
+            others = f"{len(fine)} recipes, such as " if len(fine) > 1 else ""
+            told = f"{others}{who}{': ' * bool(who)}{most.sentence}"
+            rows.append((check.replace("_", " "), told, "ok"))
+    return Table(
+        "Checks",
+        ("check", "what was looked at", "verdict"),
+        tuple(rows),
+        f"On {report.study.audit.images:,} {report.study.split} images, with 95 % intervals over "
+        f"them. A check fails where the lower end lies above {100 * report.study.margin:g} points.",
+    )
+
+
 _USED = {
     "test": "The test images were used once, at the end.",
     "validation": "Everything in this report was measured on the validation images, for whoever is "

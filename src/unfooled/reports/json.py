@@ -6,7 +6,7 @@ from dataclasses import asdict
 from unfooled.report import Report
 
 ENDING = "json"
-_SCHEMA = 2
+_SCHEMA = 3
 
 
 def json(report: Report) -> bytes:
@@ -17,6 +17,7 @@ def json(report: Report) -> bytes:
     whole = {
         "schema": _SCHEMA,
         "answer": asdict(report.answer),
+        "checks": [asdict(one) for one in report.findings],
         **asdict(report.results),
         "environment": {**report.environment, "seconds": report.seconds},
     }

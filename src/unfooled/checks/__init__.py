@@ -1,0 +1,1 @@
+"""Reasons not to believe a number, one a file; `check.py` says what a check is."""
