@@ -1,30 +1,23 @@
-"""Bounds that hold for every image inside a threat: what no attack can do.
+"""Interval bounds: if each pixel lies between two numbers, so does each output of each layer.
 
-Interval bound propagation: if each pixel lies between two numbers, so does each output of each
-layer. The bounds are sound, quick, differentiable by the weights, and loose on a network that was
-not trained for them.
+Sound, quick, differentiable by the weights, and loose on a network that was not trained for them.
 
 Source: Gowal et al. 2018, https://arxiv.org/abs/1810.12715, section 3.
 """
 
-import copy
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from unfooled.errors import InvalidModel, InvalidThreat
-from unfooled.gradients import frozen
 from unfooled.layers import Standardise, by_channel
-from unfooled.shapes import Images, Labels, Mask
+from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
-
-_AT_ONCE = 500  # images
-_ROUNDING = 1e-6  # of the largest bound: far more than double precision loses on the way
 
 
 @dataclass(frozen=True)
@@ -37,6 +30,25 @@ class Box:
 
     middle: Tensor
     radius: Tensor
+
+    @classmethod
+    def between(cls, low: Tensor, high: Tensor) -> "Box":
+        """All numbers between two others."""
+        return cls((low + high) / 2, (high - low) / 2)
+
+    @property
+    def low(self) -> Tensor:
+        """The least of each."""
+        return self.middle - self.radius
+
+    @property
+    def high(self) -> Tensor:
+        """The largest of each."""
+        return self.middle + self.radius
+
+    def at(self, of: Int64[Tensor, " m"]) -> "Box":
+        """The boxes at these places, which may come several times."""
+        return Box(self.middle[of], self.radius[of])
 
 
 def margins(
@@ -57,53 +69,57 @@ def margins(
     """
     if threat.norm != "Linf":
         raise InvalidThreat(f"interval bounds are for Linf; {threat.norm} came")
-    low = (images - threat.eps).clamp(0, 1)
-    high = (images + threat.eps).clamp(0, 1)
-    box = Box((low + high) / 2, (high - low) / 2)
-    *before, last = _leaves(model)
+    box = around(images, threat.eps)
+    *before, last = leaves(model)
+    for module in before:
+        box = through(module, box)
+    return apart(last, box, labels)
+
+
+def around(images: Images, eps: float) -> Box:
+    """The images that differ from these by at most eps in each pixel, and stay in [0, 1]."""
+    return Box.between((images - eps).clamp(0, 1), (images + eps).clamp(0, 1))
+
+
+def through(module: nn.Module, box: Box) -> Box:
+    """What a layer makes of the box, in a box.
+
+    Raises:
+        InvalidModel: there is no bound for such a layer.
+    """
+    found = _THROUGH.get(type(module))
+    if found is None:
+        known = ", ".join(kind.__name__ for kind in _THROUGH)
+        raise InvalidModel(
+            f"there are no bounds for a layer {type(module).__name__}; there are for {known}"
+        )
+    return found(module, box)
+
+
+def apart(last: nn.Module, box: Box, labels: Labels) -> Float[Tensor, "n k"]:
+    """Upper bounds of each logit less the label's, from a box before the last layer.
+
+    The layer and the difference as one linear map: tighter than the difference of bounds.
+
+    Raises:
+        InvalidModel: the last layer is not linear.
+    """
     if not isinstance(last, nn.Linear):
         raise InvalidModel(
             f"bounds need a network that ends in a linear layer; it ends in {type(last).__name__}"
         )
-    for module in before:
-        through = _THROUGH.get(type(module))
-        if through is None:
-            known = ", ".join(kind.__name__ for kind in _THROUGH)
-            raise InvalidModel(
-                f"there are no bounds for a layer {type(module).__name__}; there are for {known}"
-            )
-        box = through(module, box)
-    # The last layer and the difference as one linear map: tighter than the difference of bounds.
     middle = last(box.middle)
     middle = middle - middle.gather(1, labels[:, None])
-    apart = (last.weight - last.weight[labels, None]).abs()  # [n, k, d]
-    found: Tensor = middle + torch.einsum("nkd,nd->nk", apart, box.radius)
+    weight = (last.weight - last.weight[labels, None]).abs()  # [n, k, d]
+    found: Tensor = middle + torch.einsum("nkd,nd->nk", weight, box.radius)
     return found
 
 
-def certified(model: nn.Module, images: Images, labels: Labels, threat: Threat) -> Mask:
-    """Whether each image is read correctly, and so is every other one inside the threat.
-
-    False means not shown, not that the image can be fooled. Computed in double precision, with a
-    millionth of the largest bound left for rounding.
-
-    Raises:
-        InvalidModel, InvalidThreat: as `margins`.
-    """
-    doubled = copy.deepcopy(model).double()
-    found = []
-    with frozen(doubled), torch.no_grad():
-        for part, own in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-            worst = margins(doubled, part.double(), own, threat)
-            others = worst.scatter(1, own[:, None], -torch.inf).amax(1)
-            found.append(others < -_ROUNDING * worst.abs().amax(1))
-    return torch.cat(found)
-
-
-def _leaves(model: nn.Module) -> Iterator[nn.Module]:
+def leaves(model: nn.Module) -> Iterator[nn.Module]:
+    """The layers of nested `nn.Sequential`s, one after the other."""
     if type(model) is nn.Sequential:
         for child in model:
-            yield from _leaves(child)
+            yield from leaves(child)
     else:
         yield model
 
@@ -132,17 +148,24 @@ def _multiplied(module: nn.Linear, box: Box) -> Box:
 
 
 def _normalised(module: nn.BatchNorm2d, box: Box) -> Box:
+    return Box(module(box.middle), box.radius * factor(module).abs())
+
+
+def factor(module: nn.BatchNorm2d) -> Float[Tensor, "c 1 1"]:
+    """What each channel is multiplied by.
+
+    Raises:
+        InvalidModel: it is not in eval mode, or has no fixed statistics at all.
+    """
     if module.training or module.running_var is None:
         raise InvalidModel("bounds need batch normalisation with fixed statistics (eval mode)")
-    factor = (module.running_var + module.eps).rsqrt()
-    factor = factor if module.weight is None else factor * module.weight
-    return Box(module(box.middle), box.radius * factor.abs().view(-1, 1, 1))
+    found = (module.running_var + module.eps).rsqrt()
+    return (found if module.weight is None else found * module.weight).view(-1, 1, 1)
 
 
 def _monotone(module: nn.Module, box: Box) -> Box:
     """A layer that gives more, or as much, where it is given more."""
-    low, high = module(box.middle - box.radius), module(box.middle + box.radius)
-    return Box((low + high) / 2, (high - low) / 2)
+    return Box.between(module(box.low), module(box.high))
 
 
 def _both(module: nn.Module, box: Box) -> Box:

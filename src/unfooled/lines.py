@@ -1,0 +1,112 @@
+"""Layers that bend, each output held between two lines of its input.
+
+Only the input's bounds decide which lines: a ReLU that is above 0 throughout is a line itself, and
+so is one that is below.
+
+Source: Zhang et al. 2018, https://arxiv.org/abs/1811.00866, section 3.2 (ReLU, with the lower line
+that leaves less room); Singh et al. 2019, https://doi.org/10.1145/3290354, section 4.4 (smooth
+layers).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor, nn
+
+from unfooled.errors import InvalidModel
+from unfooled.interval import Box
+from unfooled.shapes import PerImage
+
+
+@dataclass(frozen=True)
+class Lines:
+    """`low_slope x + low_at <= y <= high_slope x + high_at`, one by one.
+
+    Attributes:
+        low_slope, low_at, high_slope, high_at: `[n, ...]`, as the layer's output.
+    """
+
+    low_slope: Tensor
+    low_at: Tensor
+    high_slope: Tensor
+    high_at: Tensor
+
+    def back(
+        self, rows: Float[Tensor, "m ..."], of: Int64[Tensor, " m"]
+    ) -> tuple[Float[Tensor, "m ..."], PerImage]:
+        """Rows for the input, and what is to be added, so that the product is no less.
+
+        Args:
+            rows: for the output.
+            of: the image that each belongs to.
+        """
+        high = rows.clamp_min(0)
+        low = rows - high
+        added = (high * self.high_at[of]).flatten(1).sum(1)
+        added = added + (low * self.low_at[of]).flatten(1).sum(1)
+        return high * self.high_slope[of] + low * self.low_slope[of], added
+
+
+def bends(module: nn.Module) -> bool:
+    """Whether a layer is one of those here."""
+    return type(module) in _LINES
+
+
+def lines(module: nn.Module, box: Box) -> Lines:
+    """The lines of a layer for inputs in a box."""
+    return _LINES[type(module)](module, box)
+
+
+def bent(module: nn.Module, box: Box) -> Bool[Tensor, "n ..."]:
+    """Where the layer is not a line, so that it matters how tight the box is."""
+    if isinstance(module, nn.ReLU | nn.LeakyReLU):
+        return (box.low < 0) & (box.high > 0)
+    return box.radius > 0
+
+
+def leak(module: nn.Module) -> float:
+    """The slope of a ReLU, leaky or not, below 0.
+
+    Raises:
+        InvalidModel: it is not between 0 and 1.
+    """
+    slope = float(getattr(module, "negative_slope", 0.0))
+    if not 0 <= slope <= 1:
+        raise InvalidModel(f"linear bounds need a LeakyReLU with a slope of 0 to 1, not {slope}")
+    return slope
+
+
+def _rectified(module: nn.ReLU | nn.LeakyReLU, box: Box) -> Lines:
+    least, low, high = leak(module), box.low, box.high
+    open_ = bent(module, box)
+    chord = (high - least * low) / torch.where(open_, high - low, 1)
+    slope = torch.where(open_, chord, torch.where(low >= 0, 1.0, least).to(low))
+    at = torch.where(open_, high * (1 - chord), 0)
+    below = torch.where(open_, torch.where(high > -low, 1.0, least).to(low), slope)
+    return Lines(below, torch.zeros_like(at), slope, at)
+
+
+def _smooth(steepness: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Box], Lines]:
+    """The lines of a layer that grows, and is least steep at one of the two ends of any interval.
+
+    Both have that least slope, through the upper end of the curve and through the lower.
+    """
+
+    def found(module: nn.Module, box: Box) -> Lines:
+        low, high = box.low, box.high
+        slope = torch.minimum(steepness(module, low), steepness(module, high))
+        return Lines(slope, module(low) - slope * low, slope, module(high) - slope * high)
+
+    return found
+
+
+_LINES: dict[type[nn.Module], Callable[[Any, Box], Lines]] = {
+    nn.ReLU: _rectified,
+    nn.LeakyReLU: _rectified,
+    nn.Tanh: _smooth(lambda module, at: 1 - module(at).square()),
+    nn.Sigmoid: _smooth(lambda module, at: module(at) * (1 - module(at))),
+    nn.Softplus: _smooth(lambda module, at: (module.beta * at).sigmoid()),
+}
