@@ -95,16 +95,29 @@ class Known:
     boxes: dict[int, Box]
     lines: dict[int, Lines]
 
-    def upper(self, rows: Rows, of: Of, end: int) -> PerImage:
-        """Upper bounds of the product of each row with what layer `end` is given."""
+    def upper(self, rows: Rows, end: int) -> PerImage:
+        """Upper bounds of the product of each row with what layer `end` is given.
+
+        Args:
+            rows: one for each image, or any number for a single image.
+        """
         rows, added = self.chain.back(rows, end)
         end = self.chain.linear(end)
         while end > 0:
-            rows, more = self.lines[end - 1].back(rows, of)
+            rows, more = self.lines[end - 1].back(rows)
             added = added + more
             rows, more = self.chain.back(rows, end - 1)
             added, end = added + more, self.chain.linear(end - 1)
-        return added + self.region.at(of).reach(rows)
+        return added + self.region.reach(rows)
+
+    def at(self, of: Of) -> "Known":
+        """What is known of these images, which may come several times."""
+        return replace(
+            self,
+            region=self.region.at(of),
+            boxes={place: box.at(of) for place, box in self.boxes.items()},
+            lines={place: one.at(of) for place, one in self.lines.items()},
+        )
 
     def given(self, place: int, box: Box) -> "Known":
         """With the box of one more layer."""
@@ -190,7 +203,7 @@ def above(
     bounds = []
     for part in torch.arange(len(of), device=of.device).split(each):
         rows = _apart(wrong[part], labels[part], classes).to(found.region.box.middle)
-        bounds.append(found.upper(rows, of[part], end))
+        bounds.append(found.at(of[part]).upper(rows, end))
     return torch.cat(bounds) if bounds else found.region.box.middle.new_zeros(0)
 
 
@@ -214,14 +227,15 @@ def _tightened(found: Known, box: Box, place: int) -> Box:
         low, high = _of_pixels(found, low, high, place)
         if isinstance(found.region, Cuboid):
             return _ordered(low.view(shape), high.view(shape))
-    open_ = bent(network.steps[place], _ordered(low, high)).nonzero()
-    for part in open_.split(network.together // 2):
-        of, unit = part[:, 0], part[:, 1]
-        rows, added = network.units(place, unit)
-        both = found.upper(torch.cat([rows, -rows]), of.repeat(2), first)
-        up, down = (both + torch.cat([added, -added])).chunk(2)
-        high[of, unit] = torch.minimum(high[of, unit], up)
-        low[of, unit] = torch.maximum(low[of, unit], -down)
+    open_ = bent(network.steps[place], _ordered(low, high))
+    for image in open_.any(1).nonzero()[:, 0].tolist():
+        own = found.at(torch.tensor([image], device=low.device))
+        for which in open_[image].nonzero()[:, 0].split(network.together // 2):
+            rows, added = network.units(place, which)
+            both = own.upper(torch.cat([rows, -rows]), first)
+            up, down = (both + torch.cat([added, -added])).chunk(2)
+            high[image, which] = torch.minimum(high[image, which], up)
+            low[image, which] = torch.maximum(low[image, which], -down)
     return _ordered(low.view(shape), high.view(shape))
 
 

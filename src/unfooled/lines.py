@@ -34,20 +34,22 @@ class Lines:
     high_slope: Tensor
     high_at: Tensor
 
-    def back(
-        self, rows: Float[Tensor, "m ..."], of: Int64[Tensor, " m"]
-    ) -> tuple[Float[Tensor, "m ..."], PerImage]:
+    def back(self, rows: Float[Tensor, "m ..."]) -> tuple[Float[Tensor, "m ..."], PerImage]:
         """Rows for the input, and what is to be added, so that the product is no less.
 
         Args:
-            rows: for the output.
-            of: the image that each belongs to.
+            rows: for the output; one for each image, or any number for a single image.
         """
         high = rows.clamp_min(0)
-        low = rows - high
-        added = (high * self.high_at[of]).flatten(1).sum(1)
-        added = added + (low * self.low_at[of]).flatten(1).sum(1)
-        return high * self.high_slope[of] + low * self.low_slope[of], added
+        added = (high * self.high_at).flatten(1).sum(1)
+        added = added + ((rows - high) * self.low_at).flatten(1).sum(1)
+        return torch.addcmul(rows * self.low_slope, high, self.high_slope - self.low_slope), added
+
+    def at(self, of: Int64[Tensor, " m"]) -> "Lines":
+        """The lines of these images, which may come several times."""
+        return Lines(
+            self.low_slope[of], self.low_at[of], self.high_slope[of], self.high_at[of]
+        )
 
 
 def bends(module: nn.Module) -> bool:
