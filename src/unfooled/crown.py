@@ -20,6 +20,7 @@ from unfooled import interval
 from unfooled.interval import Box
 from unfooled.layers import Standardise
 from unfooled.lines import Lines, bends, bent, lines
+from unfooled.maxima import Largest
 from unfooled.region import Cuboid, Region, region
 from unfooled.shapes import Images, Labels, PerImage
 from unfooled.threat import Threat
@@ -93,7 +94,7 @@ class Known:
     chain: Chain
     region: Region
     boxes: dict[int, Box]
-    lines: dict[int, Lines]
+    lines: dict[int, Lines | Largest]
 
     def upper(self, rows: Rows, end: int) -> PerImage:
         """Upper bounds of the product of each row with what layer `end` is given.
@@ -122,9 +123,7 @@ class Known:
     def given(self, place: int, box: Box) -> "Known":
         """With the box of one more layer."""
         more = lines(self.chain.steps[place], box)
-        return replace(
-            self, boxes={**self.boxes, place: box}, lines={**self.lines, place: more}
-        )
+        return replace(self, boxes={**self.boxes, place: box}, lines={**self.lines, place: more})
 
 
 def chain(model: nn.Module, images: Images) -> Chain:
@@ -186,7 +185,7 @@ def margins(
         network = chain(model, images)
         found = known(network, images, threat)
         classes = model(images[:1]).shape[1]
-        of, wrong = _others(labels, classes)
+        of, wrong = others(labels, classes)
         bound = above(found, of, wrong, labels[of], classes)
         worst = torch.zeros(len(images), classes, dtype=images.dtype, device=images.device)
         worst[of, wrong] = bound
@@ -199,20 +198,20 @@ def above(
     found: Known, of: Int64[Tensor, " m"], wrong: Labels, labels: Labels, classes: int
 ) -> PerImage:
     """Upper bounds of the logit of a wrong class less that of the label, image by image."""
-    end, each = len(found.chain.steps), found.chain.together
-    bounds = []
-    for part in torch.arange(len(of), device=of.device).split(each):
-        rows = _apart(wrong[part], labels[part], classes).to(found.region.box.middle)
-        bounds.append(found.at(of[part]).upper(rows, end))
-    return torch.cat(bounds) if bounds else found.region.box.middle.new_zeros(0)
+    bounds = [found.region.box.middle.new_zeros(0)]
+    for part in torch.arange(len(of), device=of.device).split(found.chain.together):
+        rows = apart(wrong[part], labels[part], classes).to(bounds[0])
+        bounds.append(found.at(of[part]).upper(rows, len(found.chain.steps)))
+    return torch.cat(bounds)
 
 
-def _apart(wrong: Labels, labels: Labels, classes: int) -> Int64[Tensor, "m k"]:
+def apart(wrong: Labels, labels: Labels, classes: int) -> Int64[Tensor, "m k"]:
+    """Rows that give the logit of a wrong class less that of the label."""
     return F.one_hot(wrong, classes) - F.one_hot(labels, classes)
 
 
-def _others(labels: Labels, classes: int) -> tuple[Int64[Tensor, " m"], Labels]:
-    """Every image with every class but its own."""
+def others(labels: Labels, classes: int) -> tuple[Int64[Tensor, " m"], Labels]:
+    """Every image, by its place, with every class but its own."""
     other = torch.ones(len(labels), classes, dtype=torch.bool, device=labels.device)
     found = other.scatter(1, labels[:, None], value=False).nonzero()
     return found[:, 0], found[:, 1]

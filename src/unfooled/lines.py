@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from unfooled.errors import InvalidModel
 from unfooled.interval import Box
+from unfooled.maxima import Largest, contested, largest
 from unfooled.shapes import PerImage
 
 
@@ -47,9 +48,7 @@ class Lines:
 
     def at(self, of: Int64[Tensor, " m"]) -> "Lines":
         """The lines of these images, which may come several times."""
-        return Lines(
-            self.low_slope[of], self.low_at[of], self.high_slope[of], self.high_at[of]
-        )
+        return Lines(self.low_slope[of], self.low_at[of], self.high_slope[of], self.high_at[of])
 
 
 def bends(module: nn.Module) -> bool:
@@ -57,16 +56,23 @@ def bends(module: nn.Module) -> bool:
     return type(module) in _LINES
 
 
-def lines(module: nn.Module, box: Box) -> Lines:
+def lines(module: nn.Module, box: Box) -> Lines | Largest:
     """The lines of a layer for inputs in a box."""
     return _LINES[type(module)](module, box)
 
 
 def bent(module: nn.Module, box: Box) -> Bool[Tensor, "n ..."]:
     """Where the layer is not a line, so that it matters how tight the box is."""
-    if isinstance(module, nn.ReLU | nn.LeakyReLU):
+    if rectifies(module):
         return (box.low < 0) & (box.high > 0)
+    if isinstance(module, nn.MaxPool2d):
+        return contested(module, box)
     return box.radius > 0
+
+
+def rectifies(module: nn.Module) -> bool:
+    """Whether a layer is a ReLU, leaky or not."""
+    return type(module) in (nn.ReLU, nn.LeakyReLU)
 
 
 def leak(module: nn.Module) -> float:
@@ -81,9 +87,10 @@ def leak(module: nn.Module) -> float:
     return slope
 
 
-def _rectified(module: nn.ReLU | nn.LeakyReLU, box: Box) -> Lines:
+def rectified(module: nn.Module, box: Box) -> Lines:
+    """The lines of a ReLU, leaky or not."""
     least, low, high = leak(module), box.low, box.high
-    open_ = bent(module, box)
+    open_ = (low < 0) & (high > 0)
     chord = (high - least * low) / torch.where(open_, high - low, 1)
     slope = torch.where(open_, chord, torch.where(low >= 0, 1.0, least).to(low))
     at = torch.where(open_, high * (1 - chord), 0)
@@ -105,9 +112,10 @@ def _smooth(steepness: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Box], 
     return found
 
 
-_LINES: dict[type[nn.Module], Callable[[Any, Box], Lines]] = {
-    nn.ReLU: _rectified,
-    nn.LeakyReLU: _rectified,
+_LINES: dict[type[nn.Module], Callable[[Any, Box], Lines | Largest]] = {
+    nn.ReLU: rectified,
+    nn.LeakyReLU: rectified,
+    nn.MaxPool2d: largest,
     nn.Tanh: _smooth(lambda module, at: 1 - module(at).square()),
     nn.Sigmoid: _smooth(lambda module, at: module(at) * (1 - module(at))),
     nn.Softplus: _smooth(lambda module, at: (module.beta * at).sigmoid()),
