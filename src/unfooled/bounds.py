@@ -19,9 +19,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from unfooled import interval
+from unfooled.backward import Chain, chain
 from unfooled.branching import branched
 from unfooled.condensed import condensed, lowered, tightened, whole
-from unfooled.crown import Chain, Known, above, apart, chain, known, others
+from unfooled.crown import Known, above, apart, known, others
 from unfooled.errors import InvalidOption
 from unfooled.gradients import frozen
 from unfooled.lines import rectifies

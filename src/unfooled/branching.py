@@ -34,7 +34,7 @@ class Branched:
 
 @dataclass(frozen=True)
 class _Parts:
-    """Parts that are still open: of which row, what is known of them, and how heavy each ReLU is."""
+    """Parts that are still open, each of a row, and how heavy each ReLU is in them."""
 
     of: Int64[Tensor, " m"]
     bounds: PerImage
@@ -100,7 +100,7 @@ def _open(
 
 
 def _weights(problem: Condensed, found: Bounded) -> Float[Tensor, "m u"]:
-    """What each ReLU's two lines may cost a bound: how far apart they are at 0, times its factor."""
+    """What each ReLU's two lines may cost: how far apart they are at 0, times its factor."""
     several = []
     for layer, factors, signs in zip(problem.layers, found.units, found.split.signs, strict=True):
         low, high = layer.box.low.clamp_max(0), layer.box.high.clamp_min(0)

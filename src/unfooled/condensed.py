@@ -18,7 +18,7 @@ from unfooled.crown import Known
 from unfooled.interval import Box
 from unfooled.lines import Lines, bent, leak, rectified
 from unfooled.region import Region
-from unfooled.shapes import Images, PerImage
+from unfooled.shapes import Images, Mask, PerImage
 
 _SPEED = 0.1  # Adam's, of slopes, which lie between 0 and 1
 _SLOWER = 0.97  # each step
@@ -184,7 +184,8 @@ def lowered(problem: Condensed, rows: Rows, split: Split, steps: int) -> Bounded
     slopes = [one.clone() for one in split.slopes[:depth]]
     pushes = [one.clone() for one in split.pushes[:depth]]
     optimiser = torch.optim.Adam([*slopes, *pushes], lr=_SPEED) if depth else None
-    best, keep = rows.added.new_full((len(rows.added),), torch.inf), (slopes, pushes)
+    best = rows.added.new_full((len(rows.added),), torch.inf)
+    keep = [slopes, pushes]
     for step in range(steps + 1):
         last = step == steps or optimiser is None
         with torch.set_grad_enabled(not last):
@@ -261,7 +262,7 @@ def _images(problem: Condensed, pixels: Tensor) -> Images:
 
 
 def _chosen(
-    better: Tensor, now: list[list[Tensor]], keep: Sequence[Sequence[Tensor]]
+    better: Mask, now: Sequence[Sequence[Tensor]], keep: Sequence[Sequence[Tensor]]
 ) -> list[list[Tensor]]:
     return [
         [torch.where(better[:, None], *two) for two in zip(*some, strict=True)]

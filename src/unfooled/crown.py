@@ -7,9 +7,7 @@ bends is given come first, in the same way, where interval bounds leave it open.
 Source: CROWN, Zhang et al. 2018, https://arxiv.org/abs/1811.00866, section 3.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,67 +15,13 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from unfooled import interval
+from unfooled.backward import Chain, Rows, chain
 from unfooled.interval import Box
-from unfooled.layers import Standardise
 from unfooled.lines import Lines, bends, bent, lines
 from unfooled.maxima import Largest
 from unfooled.region import Cuboid, Region, region
 from unfooled.shapes import Images, Labels, PerImage
 from unfooled.threat import Threat
-
-_AT_ONCE = 2**18  # numbers in the largest layer's rows: they stay in the cache
-_WHOLE = 2**23  # numbers in the matrix of a few layers, at most, that is kept
-
-
-Rows = Float[Tensor, "m ..."]  # one for each product of which a bound is wanted
-Of = Int64[Tensor, " m"]  # the image that each row belongs to
-
-
-@dataclass(frozen=True)
-class Chain:
-    """The layers of a frozen network, to be walked backwards.
-
-    Attributes:
-        steps: the layers.
-        shapes: of what each is given, without the images' axis.
-        shifts: what each linear layer gives for 0; None where it bends.
-        kept: for the place of a layer that bends, every number that it is given as a row for what
-            the linear layers in front of it are given, and what is added; where that is small.
-    """
-
-    steps: tuple[nn.Module, ...]
-    shapes: tuple[torch.Size, ...]
-    shifts: tuple[Tensor | None, ...]
-    kept: dict[int, tuple[Rows, PerImage]]
-
-    @property
-    def together(self) -> int:
-        """Rows that are walked back at once."""
-        return max(2, _AT_ONCE // max(shape.numel() for shape in self.shapes))
-
-    def linear(self, end: int) -> int:
-        """The first of the linear layers in front of layer `end`."""
-        while end > 0 and self.shifts[end - 1] is not None:
-            end -= 1
-        return end
-
-    def back(self, rows: Rows, end: int) -> tuple[Rows, PerImage]:
-        """Rows for what those linear layers are given, from rows for `end`, and what is added."""
-        added = rows.new_zeros(len(rows))
-        for place in reversed(range(self.linear(end), end)):
-            step, shift = self.steps[place], self.shifts[place]
-            if shift is not None:
-                added = added + rows.flatten(1) @ shift.flatten()
-            rows = _BACK[type(step)](step, rows, self.shapes[place])
-        return rows, added
-
-    def units(self, end: int, which: Int64[Tensor, " m"]) -> tuple[Rows, PerImage]:
-        """The same for single numbers that layer `end` is given."""
-        if end in self.kept:
-            rows, added = self.kept[end]
-            return rows[which], added[which]
-        rows = F.one_hot(which, self.shapes[end].numel()).to(_dtype(self.shifts))
-        return self.back(rows.view(-1, *self.shapes[end]), end)
 
 
 @dataclass(frozen=True)
@@ -111,7 +55,7 @@ class Known:
             added, end = added + more, self.chain.linear(end - 1)
         return added + self.region.reach(rows)
 
-    def at(self, of: Of) -> "Known":
+    def at(self, of: Int64[Tensor, " m"]) -> "Known":
         """What is known of these images, which may come several times."""
         return replace(
             self,
@@ -124,30 +68,6 @@ class Known:
         """With the box of one more layer."""
         more = lines(self.chain.steps[place], box)
         return replace(self, boxes={**self.boxes, place: box}, lines={**self.lines, place: more})
-
-
-def chain(model: nn.Module, images: Images) -> Chain:
-    """The layers of a frozen model, and the shapes that such images take on the way.
-
-    Raises:
-        InvalidModel: there are no bounds for one of its layers.
-    """
-    steps, shapes, shifts = tuple(interval.leaves(model)), [], list[Tensor | None]()
-    numbers = torch.zeros_like(images[:1])
-    for step in steps:
-        shapes.append(numbers.shape[1:])
-        interval.through(step, Box(numbers, numbers))
-        numbers = step(torch.zeros_like(numbers))
-        shifts.append(None if bends(step) else numbers[0])
-    found = Chain(steps, tuple(shapes), tuple(shifts), {})
-    for place, step in enumerate(steps):
-        first, size = found.linear(place), shapes[place].numel()
-        if bends(step) and first and size * shapes[first].numel() <= _WHOLE:
-            every = torch.arange(size, device=images.device).split(found.together)
-            parts = [found.units(place, which) for which in every]
-            rows, added = zip(*parts, strict=True)
-            found.kept[place] = torch.cat(rows), torch.cat(added)
-    return found
 
 
 def known(network: Chain, images: Images, threat: Threat) -> Known:
@@ -224,7 +144,7 @@ def _tightened(found: Known, box: Box, place: int) -> Box:
     first = network.linear(place)
     if first == 0:
         low, high = _of_pixels(found, low, high, place)
-        if isinstance(found.region, Cuboid):
+        if type(found.region) is Cuboid:  # of which that is all there is to know
             return _ordered(low.view(shape), high.view(shape))
     open_ = bent(network.steps[place], _ordered(low, high))
     for image in open_.any(1).nonzero()[:, 0].tolist():
@@ -253,74 +173,3 @@ def _of_pixels(
 def _ordered(low: Tensor, high: Tensor) -> Box:
     """Where rounding has them cross, they are one number."""
     return Box((low + high) / 2, ((high - low) / 2).clamp_min(0))
-
-
-def _dtype(shifts: tuple[Tensor | None, ...]) -> torch.dtype:
-    return next(shift.dtype for shift in shifts if shift is not None)
-
-
-def _scaled(module: Standardise, rows: Rows, _: torch.Size) -> Rows:
-    return rows / module.std
-
-
-def _convolved(module: nn.Conv2d, rows: Rows, shape: torch.Size) -> Rows:
-    if isinstance(module.padding, str):
-        return _any(module, rows, shape)
-    # Several sizes of input lead to this size of output; the padding of the output tells which.
-    missing = [
-        given - ((out - 1) * stride - 2 * pad + dilation * (kernel - 1) + 1)
-        for given, out, stride, pad, dilation, kernel in zip(
-            shape[1:],
-            rows.shape[2:],
-            module.stride,
-            module.padding,
-            module.dilation,
-            module.kernel_size,
-            strict=True,
-        )
-    ]
-    return F.conv_transpose2d(
-        rows,
-        module.weight,
-        None,
-        module.stride,
-        module.padding,
-        missing,
-        module.groups,
-        module.dilation,
-    )
-
-
-def _multiplied(module: nn.Linear, rows: Rows, _: torch.Size) -> Rows:
-    return rows @ module.weight
-
-
-def _normalised(module: nn.BatchNorm2d, rows: Rows, _: torch.Size) -> Rows:
-    return rows * interval.factor(module)
-
-
-def _flattened(_: nn.Module, rows: Rows, shape: torch.Size) -> Rows:
-    return rows.reshape(-1, *shape)
-
-
-def _same(_: nn.Module, rows: Rows, __: torch.Size) -> Rows:
-    return rows
-
-
-def _any(module: nn.Module, rows: Rows, shape: torch.Size) -> Rows:
-    """Any linear layer, by its gradient."""
-    zeros = rows.new_zeros(len(rows), *shape)
-    _, pulled = torch.func.vjp(lambda given: module(given) - module(zeros), zeros)
-    found: Rows = pulled(rows)[0]
-    return found
-
-
-_BACK: dict[type[nn.Module], Callable[[Any, Rows, torch.Size], Rows]] = {
-    Standardise: _scaled,
-    nn.Conv2d: _convolved,
-    nn.Linear: _multiplied,
-    nn.BatchNorm2d: _normalised,
-    nn.AvgPool2d: _any,
-    nn.Flatten: _flattened,
-    **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), _same),
-}

@@ -203,7 +203,7 @@ class Corruptions(_Strict):
 
 
 class Certificates(_Strict):
-    """The eps at which interval bounds are asked."""
+    """The eps at which bounds are asked."""
 
     eps: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     images: int | None = Field(default=None, ge=1)

@@ -18,7 +18,9 @@ _STEPS = 5  # towards the best multiplier; each one gives a bound that holds
 class Region(Protocol):
     """For each of n images, the images inside the threat around it."""
 
-    box: Box  # in which they lie, pixel by pixel
+    @property
+    def box(self) -> Box:
+        """Numbers between which each pixel lies."""
 
     def at(self, of: Int64[Tensor, " m"]) -> "Region":
         """The regions at these places, which may come several times."""
@@ -62,7 +64,8 @@ class Cuboid:
 
     def reach_all(self, rows: Float[Tensor, "r c h w"]) -> Float[Tensor, "n r"]:
         flat = rows.flatten(1)
-        return self.box.middle.flatten(1) @ flat.t() + self.box.radius.flatten(1) @ flat.abs().t()
+        middle, radius = self.box.middle.flatten(1), self.box.radius.flatten(1)
+        return middle @ flat.t() + radius @ flat.abs().t()
 
     def farthest(self, rows: Images) -> Images:
         return self.box.middle + self.box.radius * rows.sign()
@@ -100,11 +103,13 @@ class Ball:
             bound = m[:, 0] * self.eps**2 / 2 + (flat * change - m * change.square() / 2).sum(1)
             best = torch.minimum(best, bound)
             multiplier = self._next(flat.detach(), change, low, high)
-        return (flat * start).sum(1) + best
+        found: PerImage = (flat * start).sum(1) + best
+        return found
 
     def reach_all(self, rows: Float[Tensor, "r c h w"]) -> Float[Tensor, "n r"]:
         flat = rows.flatten(1)
-        return self.images.flatten(1) @ flat.t() + self.eps * flat.norm(dim=1)
+        found: Tensor = self.images.flatten(1) @ flat.t() + self.eps * flat.norm(dim=1)
+        return found
 
     def farthest(self, rows: Images) -> Images:
         flat = rows.flatten(1)
@@ -114,7 +119,8 @@ class Ball:
             change = torch.minimum(torch.maximum(change, low), high)
             short = self.eps / change.norm(dim=1, keepdim=True).clamp_min(1e-30)
             change = torch.minimum(torch.maximum(change * short, low), high)
-        return self.images + change.view_as(self.images)
+        found: Images = self.images + change.view_as(self.images)
+        return found
 
     def _changes(self) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
         start = self.images.flatten(1)

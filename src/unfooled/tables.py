@@ -186,7 +186,7 @@ def certified(report: Report) -> Table:
         "Certified: shown to be read correctly under every change within eps, in per cent",
         ("recipe", *(f"eps {eps:g}" for eps in have[0][1].eps)),
         tuple(rows),
-        f"By interval bounds in Linf, on {have[0][1].images:,} {report.study.split} images, with "
+        f"By linear bounds in Linf, on {have[0][1].images:,} {report.study.split} images, with "
         "95 % intervals. A lower bound of the truth, where an attack gives an upper one; loose for "
         "a network that was not trained for it.",
     )
@@ -321,7 +321,7 @@ def attacks(report: Report) -> Table:
         shown = report.study.certificates
         images = "all" if shown.images is None else f"{shown.images:,}"
         eps = ", ".join(f"{eps:g}" for eps in shown.eps)
-        rows.append(("Certificates", f"Linf: {eps}", images, "interval bounds", "everything"))
+        rows.append(("Certificates", f"Linf: {eps}", images, "linear bounds", "everything"))
     return Table(
         "Attacks",
         ("attack", "norm and eps", f"{report.study.split} images", "options", "knows"),

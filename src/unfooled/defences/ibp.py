@@ -26,8 +26,8 @@ def ibp(
 
     Interval bound propagation carries "each pixel within eps" through the network, layer by layer;
     what comes out is an upper bound of every wrong logit less the right one. A network that is
-    trained so is certified by the same bounds, the first that `bounds.certified` asks. Not for batch normalisation,
-    whose statistics have no bounds while it learns them.
+    trained so is certified by the same bounds, the first that `bounds.certified` asks. Not for
+    batch normalisation, whose statistics have no bounds while it learns them.
 
     Args:
         eps: Linf, in pixel units, reached after the warm-up.

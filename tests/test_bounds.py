@@ -1,0 +1,86 @@
+import torch
+import toys
+
+from unfooled import attack, bounds
+from unfooled.randomness import Draws
+from unfooled.threat import Threat
+
+
+def test_what_is_certified_no_attack_fools_and_eps_0_certifies_what_is_read() -> None:
+    net, images = toys.net().eval(), toys.pictures(40)
+    labels = toys.read_by(net, images)
+    labels[:5] = (labels[:5] + 1) % 3
+    assert torch.equal(
+        bounds.certified(net, images, labels, Threat("Linf", 0.0)), torch.arange(40) >= 5
+    )
+    threat = Threat("Linf", 0.01)
+    stands = bounds.certified(net, images, labels, threat)
+    assert 0 < int(stands.sum()) < 35
+    attacked = attack.find("pgd", steps=20).run(net, images, labels, threat, draws=Draws(0))
+    assert (toys.read_by(net, attacked) == labels)[stands].all()
+
+
+def test_certifying_leaves_the_model_as_it_was() -> None:
+    net, images = toys.net(), toys.pictures(4)
+    net.train()
+    before = [p.detach().clone() for p in net.parameters()]
+    bounds.certified(net, images, torch.zeros(4, dtype=torch.int64), Threat("Linf", 0.1))
+    assert net.training
+    assert all(p.dtype == torch.float32 and p.requires_grad for p in net.parameters())
+    assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_each_rung_shows_at_least_what_the_one_below_does(norm: str) -> None:
+    net, images = toys.rectified(), toys.pictures(10)
+    labels = toys.read_by(net, images)
+    threat = Threat(norm, {"Linf": 0.08, "L2": 0.5}[norm])
+    plain = bounds.certified(net, images, labels, threat)
+    fitted = bounds.certified(net, images, labels, threat, slopes=10)
+    branched = bounds.certified(net, images, labels, threat, slopes=10, seconds=1.0)
+    assert (plain <= fitted).all()
+    assert (fitted <= branched).all()
+    assert int(plain.sum()) < int(branched.sum())
+    attacked = attack.find("pgd", steps=20).run(net, images, labels, threat, draws=Draws(0))
+    assert (toys.read_by(net, attacked) == labels)[branched].all()
+
+
+@pytest.mark.parametrize("norm", ["Linf", "L2"])
+def test_eps_0_certifies_what_is_read(norm: str) -> None:
+    net, images = toys.rectified(), toys.pictures(8)
+    labels = toys.read_by(net, images)
+    labels[:3] = (labels[:3] + 1) % 3
+    found = bounds.certified(net, images, labels, Threat(norm, 0.0), slopes=2, seconds=0.1)
+    assert torch.equal(found, torch.arange(8) >= 3)
+
+
+def test_what_is_shown_does_not_depend_on_the_other_images() -> None:
+    net, images = toys.rectified(), toys.pictures(6)
+    labels, threat = toys.read_by(net, images), Threat("Linf", 0.08)
+    whole = bounds.certified(net, images, labels, threat)
+    for one in range(6):
+        alone = bounds.certified(net, images[one : one + 1], labels[one : one + 1], threat)
+        assert torch.equal(alone, whole[one : one + 1])
+
+
+@pytest.mark.parametrize(
+    ("threat", "options", "error", "said"),
+    [
+        (Threat("L1", 1.0), {}, InvalidThreat, "for Linf and L2; L1 came"),
+        (Threat("L2", float("inf")), {}, InvalidThreat, "finite"),
+        (Threat("Linf", 0.1), {"slopes": -1}, InvalidOption, "0 or more"),
+        (Threat("Linf", 0.1), {"seconds": float("nan")}, InvalidOption, "0 or more"),
+    ],
+)
+def test_what_cannot_be_asked_is_an_error(
+    threat: Threat, options: dict[str, float], error: type[Exception], said: str
+) -> None:
+    net, images = toys.rectified(), toys.pictures(1)
+    with pytest.raises(error, match=said):
+        bounds.certified(net, images, toys.read_by(net, images), threat, **options)
+
+
+def test_a_layer_without_bounds_is_an_error() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(64, 3))
+    with pytest.raises(InvalidModel, match="no bounds for a layer GELU"):
+        bounds.certified(net, toys.pictures(1), torch.tensor([0]), Threat("Linf", 0.1))

@@ -1,0 +1,137 @@
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from scipy.optimize import linprog
+from torch import nn
+
+from unfooled import bounds
+from unfooled.backward import chain
+from unfooled.branching import Branched, branched
+from unfooled.condensed import condensed, lowered, tightened, whole
+from unfooled.crown import apart, known, margins
+from unfooled.gradients import frozen
+from unfooled.randomness import Draws
+from unfooled.shapes import Images
+from unfooled.threat import Threat
+
+
+def tiny(seed: int) -> nn.Module:
+    """Four pixels, and two layers of three ReLUs."""
+    with Draws(seed, "tiny").torch_state():
+        net = nn.Sequential(
+            nn.Flatten(), nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)
+        ).double()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.mul_(2.5)
+    return net
+
+
+def truth(net: nn.Module, image: Images, label: int, eps: float) -> np.ndarray:
+    """The largest margins inside Linf: a linear programme for each pattern of the ReLUs."""
+    first, second, last = (
+        (layer.weight.detach().numpy(), layer.bias.detach().numpy())
+        for layer in net
+        if isinstance(layer, nn.Linear)
+    )
+    pixels = image.flatten().numpy()
+    box = list(zip((pixels - eps).clip(0, 1), (pixels + eps).clip(0, 1), strict=True))
+    best = np.full(3, -np.inf)
+    for pattern in itertools.product((0, 1), repeat=6):
+        factors, constants, left, right = np.eye(4), np.zeros(4), [], []
+        for (weight, bias), on in zip((first, second), np.reshape(pattern, (2, 3)), strict=True):
+            factors, constants = weight @ factors, weight @ constants + bias
+            left.append((1 - 2 * on)[:, None] * factors)
+            right.append((2 * on - 1) * constants)
+            factors, constants = on[:, None] * factors, on * constants
+        factors, constants = last[0] @ factors, last[0] @ constants + last[1]
+        for wrong in {0, 1, 2} - {label}:
+            rise = factors[wrong] - factors[label]
+            done = linprog(-rise, np.concatenate(left), np.concatenate(right), bounds=box)
+            if done.status == 0:
+                value = -done.fun + constants[wrong] - constants[label]
+                best[wrong] = max(best[wrong], value)
+    best[label] = 0
+    return best
+
+
+def halved(net: nn.Module, image: Images, label: int, eps: float, below: float) -> Branched:
+    """Branch and bound for the class that comes nearest."""
+    with frozen(net), torch.no_grad():
+        found = known(chain(net, image), image, Threat("Linf", eps))
+        wrong = torch.tensor([one for one in range(3) if one != label])
+        rows = apart(wrong, torch.tensor(label), 3).double()
+        problem, wanted = condensed(found, rows)
+        return branched(net, torch.tensor([label]), problem, wanted, below=below, seconds=20.0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_halving_gives_the_truth_and_no_bound_lies_below_it(seed: int) -> None:
+    net, eps = tiny(seed), 0.2
+    image = Draws(seed, "image").uniform(torch.empty(1, 1, 2, 2)).double()
+    label = int(net(image).argmax())
+    exact = truth(net, image, label, eps)
+    with frozen(net), torch.no_grad():
+        plain = margins(net, image, torch.tensor([label]), Threat("Linf", eps))[0].numpy()
+        wrong = torch.tensor([one for one in range(3) if one != label])
+        found = known(chain(net, image), image, Threat("Linf", eps))
+        problem, rows = condensed(found, apart(wrong, torch.tensor(label), 3).double())
+        start = lowered(problem, rows, whole(problem, 2), 0).bounds.numpy()
+        fitted = lowered(problem, rows, whole(problem, 2), 20).bounds.numpy()
+        tight = tightened(problem, 20)
+        tighter = lowered(tight, rows, whole(tight, 2), 20).bounds.numpy()
+    assert start == pytest.approx(plain[wrong], abs=1e-9) or (start >= plain[wrong]).all()
+    assert (fitted <= start).all()
+    assert (tighter <= start + 1e-9).all()
+    assert (exact[wrong] <= tighter + 1e-9).all()
+    # Above the truth it is shown at once or by halves; below it, never.
+    highest = exact[wrong].max()
+    assert halved(net, image, label, eps, highest + 1e-3).stands or highest + 1e-3 > 0
+    assert not halved_shortly(net, image, label, eps, highest - 1e-3)
+
+
+def halved_shortly(net: nn.Module, image: Images, label: int, eps: float, below: float) -> bool:
+    """Whether what is not true is shown, by a network that finds nothing misread."""
+    with frozen(net), torch.no_grad():
+        found = known(chain(net, image), image, Threat("Linf", eps))
+        wrong = torch.tensor([one for one in range(3) if one != label])
+        problem, rows = condensed(found, apart(wrong, torch.tensor(label), 3).double())
+
+        def steady(images: Images) -> torch.Tensor:
+            return nn.functional.one_hot(torch.full((len(images),), label), 3)
+
+        return branched(
+            steady, torch.tensor([label]), problem, rows, below=below, seconds=0.5
+        ).stands
+
+
+@pytest.mark.parametrize("eps", [0.1, 0.3])
+def test_what_is_certified_is_what_is_true(eps: float) -> None:
+    settled = 0
+    for seed in range(5):
+        net = tiny(seed)
+        image = Draws(seed, "image").uniform(torch.empty(1, 1, 2, 2)).double()
+        label = net(image).argmax(1)
+        stands = truth(net, image, int(label), eps)
+        stands = np.delete(stands, int(label)).max() < 0
+        shown = bounds.certified(net, image, label, Threat("Linf", eps), slopes=10, seconds=10.0)
+        assert bool(shown) == stands
+        settled += int(stands)
+    assert 0 < settled < 5
+
+
+def test_an_image_that_is_misread_is_inside_the_threat() -> None:
+    seen = 0
+    for seed in range(6):
+        net = tiny(seed)
+        image = Draws(seed, "image").uniform(torch.empty(1, 1, 2, 2)).double()
+        label = int(net(image).argmax())
+        found = halved(net, image, label, 0.4, 0.0)
+        if found.misread is not None:
+            assert not found.stands
+            assert int(net(found.misread).argmax()) != label
+            assert Threat("Linf", 0.4).allows(image, found.misread).all()
+            seen += 1
+    assert seen
