@@ -1,7 +1,10 @@
+import pytest
 import torch
 import toys
+from torch import nn
 
 from unfooled import attack, bounds
+from unfooled.errors import InvalidModel, InvalidOption, InvalidThreat
 from unfooled.randomness import Draws
 from unfooled.threat import Threat
 

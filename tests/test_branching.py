@@ -62,7 +62,7 @@ def halved(net: nn.Module, image: Images, label: int, eps: float, below: float) 
     with frozen(net), torch.no_grad():
         found = known(chain(net, image), image, Threat("Linf", eps))
         wrong = torch.tensor([one for one in range(3) if one != label])
-        rows = apart(wrong, torch.tensor(label), 3).double()
+        rows = apart(wrong, torch.full_like(wrong, label), 3).double()
         problem, wanted = condensed(found, rows)
         return branched(net, torch.tensor([label]), problem, wanted, below=below, seconds=20.0)
 
@@ -77,7 +77,7 @@ def test_halving_gives_the_truth_and_no_bound_lies_below_it(seed: int) -> None:
         plain = margins(net, image, torch.tensor([label]), Threat("Linf", eps))[0].numpy()
         wrong = torch.tensor([one for one in range(3) if one != label])
         found = known(chain(net, image), image, Threat("Linf", eps))
-        problem, rows = condensed(found, apart(wrong, torch.tensor(label), 3).double())
+        problem, rows = condensed(found, apart(wrong, torch.full_like(wrong, label), 3).double())
         start = lowered(problem, rows, whole(problem, 2), 0).bounds.numpy()
         fitted = lowered(problem, rows, whole(problem, 2), 20).bounds.numpy()
         tight = tightened(problem, 20)
@@ -97,7 +97,7 @@ def halved_shortly(net: nn.Module, image: Images, label: int, eps: float, below:
     with frozen(net), torch.no_grad():
         found = known(chain(net, image), image, Threat("Linf", eps))
         wrong = torch.tensor([one for one in range(3) if one != label])
-        problem, rows = condensed(found, apart(wrong, torch.tensor(label), 3).double())
+        problem, rows = condensed(found, apart(wrong, torch.full_like(wrong, label), 3).double())
 
         def steady(images: Images) -> torch.Tensor:
             return nn.functional.one_hot(torch.full((len(images),), label), 3)

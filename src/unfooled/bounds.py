@@ -95,7 +95,8 @@ def _climbed(
     bounds = above(found, of, wrong, labels[own][of], logits.shape[1])
     open_ = ~(bounds < below[own][of])
     for place, image in enumerate(own.tolist()):
-        rows = apart(wrong[open_ & (of == place)], labels[image], logits.shape[1])
+        mine = open_ & (of == place)
+        rows = apart(wrong[mine], labels[own][of[mine]], logits.shape[1])
         one = found.at(torch.tensor([place], device=own.device))
         label, limit = labels[image : image + 1], float(below[image])
         stands[image] = len(rows) == 0 or _fitted(

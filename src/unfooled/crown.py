@@ -23,6 +23,8 @@ from unfooled.region import Cuboid, Region, region
 from unfooled.shapes import Images, Labels, PerImage
 from unfooled.threat import Threat
 
+Of = Int64[Tensor, " m"]  # for each row: an image by its place, or a class
+
 
 @dataclass(frozen=True)
 class Known:
@@ -55,7 +57,7 @@ class Known:
             added, end = added + more, self.chain.linear(end - 1)
         return added + self.region.reach(rows)
 
-    def at(self, of: Int64[Tensor, " m"]) -> "Known":
+    def at(self, of: Of) -> "Known":
         """What is known of these images, which may come several times."""
         return replace(
             self,
@@ -114,9 +116,7 @@ def margins(
     return worst
 
 
-def above(
-    found: Known, of: Int64[Tensor, " m"], wrong: Labels, labels: Labels, classes: int
-) -> PerImage:
+def above(found: Known, of: Of, wrong: Of, labels: Of, classes: int) -> PerImage:
     """Upper bounds of the logit of a wrong class less that of the label, image by image."""
     bounds = [found.region.box.middle.new_zeros(0)]
     for part in torch.arange(len(of), device=of.device).split(found.chain.together):
@@ -125,12 +125,12 @@ def above(
     return torch.cat(bounds)
 
 
-def apart(wrong: Labels, labels: Labels, classes: int) -> Int64[Tensor, "m k"]:
+def apart(wrong: Of, labels: Of, classes: int) -> Int64[Tensor, "m k"]:
     """Rows that give the logit of a wrong class less that of the label."""
     return F.one_hot(wrong, classes) - F.one_hot(labels, classes)
 
 
-def others(labels: Labels, classes: int) -> tuple[Int64[Tensor, " m"], Labels]:
+def others(labels: Labels, classes: int) -> tuple[Of, Of]:
     """Every image, by its place, with every class but its own."""
     other = torch.ones(len(labels), classes, dtype=torch.bool, device=labels.device)
     found = other.scatter(1, labels[:, None], value=False).nonzero()

@@ -1,7 +1,7 @@
 """The images inside a threat, as linear bounds meet them: how high can a linear function get?"""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64
@@ -15,6 +15,7 @@ from unfooled.threat import Threat
 _STEPS = 5  # towards the best multiplier; each one gives a bound that holds
 
 
+@runtime_checkable
 class Region(Protocol):
     """For each of n images, the images inside the threat around it."""
 
@@ -130,8 +131,8 @@ class Ball:
         self,
         flat: Float[Tensor, "n d"],
         change: Float[Tensor, "n d"],
-        low: Float[Tensor, "n d"],
-        high: Float[Tensor, "n d"],
+        low: Float[Tensor, "b d"],
+        high: Float[Tensor, "b d"],
     ) -> PerImage:
         """The multiplier at which the pixels that are free now would use up what is left of eps."""
         free = (change > low) & (change < high)
