@@ -57,17 +57,29 @@ def truth(net: nn.Module, image: Images, label: int, eps: float) -> np.ndarray:
     return best
 
 
-def halved(net: nn.Module, image: Images, label: int, eps: float, below: float) -> Branched:
-    """Branch and bound for the class that comes nearest."""
+class Steady(nn.Module):
+    """Misreads nothing, so that halving cannot end by what it meets."""
+
+    def __init__(self, label: int) -> None:
+        super().__init__()
+        self.label = label
+
+    def forward(self, images: Images) -> torch.Tensor:
+        return nn.functional.one_hot(torch.full((len(images),), self.label), 3).double()
+
+
+def halved(
+    net: nn.Module, read: nn.Module, image: Images, label: int, eps: float, below: float
+) -> Branched:
+    """Branch and bound for a second, at most."""
     with frozen(net), torch.no_grad():
         found = known(chain(net, image), image, Threat("Linf", eps))
         wrong = torch.tensor([one for one in range(3) if one != label])
-        rows = apart(wrong, torch.full_like(wrong, label), 3).double()
-        problem, wanted = condensed(found, rows)
-        return branched(net, torch.tensor([label]), problem, wanted, below=below, seconds=20.0)
+        problem, rows = condensed(found, apart(wrong, torch.full_like(wrong, label), 3).double())
+        return branched(read, torch.tensor([label]), problem, rows, below=below, seconds=1.0)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_halving_gives_the_truth_and_no_bound_lies_below_it(seed: int) -> None:
     net, eps = tiny(seed), 0.2
     image = Draws(seed, "image").uniform(torch.empty(1, 1, 2, 2)).double()
@@ -86,25 +98,9 @@ def test_halving_gives_the_truth_and_no_bound_lies_below_it(seed: int) -> None:
     assert (fitted <= start).all()
     assert (tighter <= start + 1e-9).all()
     assert (exact[wrong] <= tighter + 1e-9).all()
-    # Above the truth it is shown at once or by halves; below it, never.
-    highest = exact[wrong].max()
-    assert halved(net, image, label, eps, highest + 1e-3).stands or highest + 1e-3 > 0
-    assert not halved_shortly(net, image, label, eps, highest - 1e-3)
-
-
-def halved_shortly(net: nn.Module, image: Images, label: int, eps: float, below: float) -> bool:
-    """Whether what is not true is shown, by a network that finds nothing misread."""
-    with frozen(net), torch.no_grad():
-        found = known(chain(net, image), image, Threat("Linf", eps))
-        wrong = torch.tensor([one for one in range(3) if one != label])
-        problem, rows = condensed(found, apart(wrong, torch.full_like(wrong, label), 3).double())
-
-        def steady(images: Images) -> torch.Tensor:
-            return nn.functional.one_hot(torch.full((len(images),), label), 3)
-
-        return branched(
-            steady, torch.tensor([label]), problem, rows, below=below, seconds=0.5
-        ).stands
+    highest = float(exact[wrong].max())
+    assert halved(net, Steady(label), image, label, eps, highest + 1e-3).stands
+    assert not halved(net, Steady(label), image, label, eps, highest - 1e-6).stands
 
 
 @pytest.mark.parametrize("eps", [0.1, 0.3])
@@ -128,7 +124,7 @@ def test_an_image_that_is_misread_is_inside_the_threat() -> None:
         net = tiny(seed)
         image = Draws(seed, "image").uniform(torch.empty(1, 1, 2, 2)).double()
         label = int(net(image).argmax())
-        found = halved(net, image, label, 0.4, 0.0)
+        found = halved(net, net, image, label, 0.4, 0.0)
         if found.misread is not None:
             assert not found.stands
             assert int(net(found.misread).argmax()) != label

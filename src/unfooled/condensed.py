@@ -200,7 +200,8 @@ def lowered(problem: Condensed, rows: Rows, split: Split, steps: int) -> Bounded
         if last or optimiser is None:
             break
         optimiser.zero_grad()
-        bounds.sum().backward()
+        with torch.enable_grad():
+            bounds.sum().backward()
         optimiser.step()
         optimiser.param_groups[0]["lr"] *= _SLOWER
         with torch.no_grad():

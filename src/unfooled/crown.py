@@ -146,7 +146,8 @@ def _tightened(found: Known, box: Box, place: int) -> Box:
         low, high = _of_pixels(found, low, high, place)
         if type(found.region) is Cuboid:  # of which that is all there is to know
             return _ordered(low.view(shape), high.view(shape))
-    open_ = bent(network.steps[place], _ordered(low, high))
+    now = _ordered(low.view(shape), high.view(shape))
+    open_ = bent(network.steps[place], now).flatten(1)
     for image in open_.any(1).nonzero()[:, 0].tolist():
         own = found.at(torch.tensor([image], device=low.device))
         for which in open_[image].nonzero()[:, 0].split(network.together // 2):

@@ -120,7 +120,7 @@ class Ball:
             change = torch.minimum(torch.maximum(change, low), high)
             short = self.eps / change.norm(dim=1, keepdim=True).clamp_min(1e-30)
             change = torch.minimum(torch.maximum(change * short, low), high)
-        found: Images = self.images + change.view_as(self.images)
+        found: Images = self.images + change.view_as(rows)
         return found
 
     def _changes(self) -> tuple[Float[Tensor, "n d"], Float[Tensor, "n d"]]:
