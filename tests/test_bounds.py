@@ -37,7 +37,7 @@ def test_certifying_leaves_the_model_as_it_was() -> None:
 def test_each_rung_shows_at_least_what_the_one_below_does(norm: str) -> None:
     net, images = toys.rectified(), toys.pictures(10)
     labels = toys.read_by(net, images)
-    threat = Threat(norm, {"Linf": 0.15, "L2": 1.0}[norm])
+    threat = Threat(norm, {"Linf": 0.12, "L2": 0.4}[norm])
     plain = bounds.certified(net, images, labels, threat)
     fitted = bounds.certified(net, images, labels, threat, slopes=10)
     branched = bounds.certified(net, images, labels, threat, slopes=10, seconds=1.0)
