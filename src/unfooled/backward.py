@@ -80,7 +80,7 @@ def chain(model: nn.Module, images: Images) -> Chain:
         InvalidModel: there are no bounds for one of its layers.
     """
     steps, shapes, shifts = tuple(interval.leaves(model)), [], list[Tensor | None]()
-    numbers = torch.zeros_like(images[:1])
+    numbers = images.new_zeros(1, *images.shape[1:])
     for step in steps:
         shapes.append(numbers.shape[1:])
         interval.through(step, Box(numbers, numbers))

@@ -90,6 +90,8 @@ def _climbed(
         stands |= left & (_highest(worst, labels) < below)
         left &= ~stands
     own = left.nonzero()[:, 0]
+    if len(own) == 0:
+        return stands
     found = known(network, images[own], threat)
     of, wrong = others(labels[own], logits.shape[1])
     bounds = above(found, of, wrong, labels[own][of], logits.shape[1])

@@ -5,7 +5,7 @@ Wang et al. 2021, https://arxiv.org/abs/2103.06624.
 """
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
@@ -73,10 +73,9 @@ def branched(
         # The worst first: that is where a misread image is, if there is one.
         order = parts.bounds.argsort(descending=True)
         worst, rest = parts.at(order[:_AT_ONCE]), parts.at(order[_AT_ONCE:])
-        split = _halved(worst)
-        halves, misread = _open(
-            problem, worst.of.repeat(2), rows.at(worst.of.repeat(2)), split, model, label, below
-        )
+        which, split = _halved(worst)
+        of = worst.of[which]
+        halves, misread = _open(problem, of, rows.at(of), split, model, label, below)
         parts = rest.with_(halves)
     return Branched(misread is None, misread)
 
@@ -109,21 +108,21 @@ def _weights(problem: Condensed, found: Bounded) -> Float[Tensor, "m u"]:
     return torch.cat(several, dim=1) if several else found.bounds.new_zeros(len(found.bounds), 0)
 
 
-def _halved(parts: _Parts) -> Split:
-    """Each part twice, with both signs of its heaviest ReLU.
+def _halved(parts: _Parts) -> tuple[Int64[Tensor, " k"], Split]:
+    """Each part twice, with both signs of its heaviest ReLU; and which part each came from.
 
-    A part in which every sign is given comes twice as it is, and goes on with its pushes.
+    A part in which every sign is given comes once, as it is, and goes on with its pushes.
     """
-    split = parts.split
+    ends = (parts.weights < 0).all(1)
+    which = torch.cat([torch.arange(len(ends), device=ends.device), (~ends).nonzero()[:, 0]])
+    split = parts.split.at(which)
+    if parts.weights.shape[1] == 0:
+        return which, split
+    signs = torch.cat(split.signs, dim=1)
+    unit = parts.weights.argmax(1)[which, None]
+    sign = torch.ones_like(which).to(signs)
+    sign[len(ends) :] = -1
+    sign = torch.where(ends[which], signs.gather(1, unit)[:, 0], sign)
+    signs = signs.scatter(1, unit, sign[:, None])
     widths = [one.shape[1] for one in split.signs]
-    both = torch.cat(split.signs, dim=1).repeat(2, 1)
-    if both.shape[1]:
-        weight, unit = parts.weights.max(1)
-        sign = torch.where(weight < 0, 0, 1).to(both)
-        old = both[: len(unit)].gather(1, unit[:, None])[:, 0]
-        chosen = torch.cat([torch.where(sign == 0, old, s * sign) for s in (1, -1)])
-        both = both.scatter(1, unit.repeat(2)[:, None], chosen[:, None].to(both))
-    twice: list[tuple[Tensor, ...]] = [
-        tuple(one.repeat(2, 1) for one in some) for some in (split.slopes, split.pushes)
-    ]
-    return Split(tuple(both.split(widths, dim=1)), *twice)
+    return which, replace(split, signs=signs.split(widths, dim=1))
