@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from unfooled import interval
 from unfooled.interval import Box
-from unfooled.layers import Standardise
+from unfooled.layers import Standardise, by_channel
 from unfooled.lines import bends
 from unfooled.shapes import Images, PerImage
 
@@ -102,7 +102,7 @@ def _dtype(shifts: tuple[Tensor | None, ...]) -> torch.dtype:
 
 
 def _scaled(module: Standardise, rows: Rows, _: torch.Size) -> Rows:
-    return rows / module.std
+    return rows / by_channel(module.std, rows)
 
 
 def _convolved(module: nn.Conv2d, rows: Rows, shape: torch.Size) -> Rows:
