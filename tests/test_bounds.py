@@ -40,7 +40,7 @@ def test_each_rung_shows_at_least_what_the_one_below_does(norm: str) -> None:
     threat = Threat(norm, {"Linf": 0.12, "L2": 0.4}[norm])
     plain = bounds.certified(net, images, labels, threat)
     fitted = bounds.certified(net, images, labels, threat, slopes=10)
-    branched = bounds.certified(net, images, labels, threat, slopes=10, seconds=1.0)
+    branched = bounds.certified(net, images, labels, threat, slopes=10, branches=2000)
     assert (plain <= fitted).all()
     assert (fitted <= branched).all()
     assert int(plain.sum()) < int(branched.sum())
@@ -53,7 +53,7 @@ def test_eps_0_certifies_what_is_read(norm: str) -> None:
     net, images = toys.rectified(), toys.pictures(8)
     labels = toys.read_by(net, images)
     labels[:3] = (labels[:3] + 1) % 3
-    found = bounds.certified(net, images, labels, Threat(norm, 0.0), slopes=2, seconds=0.1)
+    found = bounds.certified(net, images, labels, Threat(norm, 0.0), slopes=2, branches=10)
     assert torch.equal(found, torch.arange(8) >= 3)
 
 
@@ -72,7 +72,7 @@ def test_what_is_shown_does_not_depend_on_the_other_images() -> None:
         (Threat("L1", 1.0), {}, InvalidThreat, "for Linf and L2; L1 came"),
         (Threat("L2", float("inf")), {}, InvalidThreat, "finite"),
         (Threat("Linf", 0.1), {"slopes": -1}, InvalidOption, "0 or more"),
-        (Threat("Linf", 0.1), {"seconds": float("nan")}, InvalidOption, "0 or more"),
+        (Threat("Linf", 0.1), {"branches": -1}, InvalidOption, "0 or more"),
     ],
 )
 def test_what_cannot_be_asked_is_an_error(

@@ -6,15 +6,16 @@ import torch
 from scipy.optimize import linprog
 from torch import nn
 
-from unfooled import bounds
+from unfooled import bounds, branching
 from unfooled.backward import chain
 from unfooled.branching import Branched, branched
-from unfooled.condensed import condensed, lowered, tightened, whole
+from unfooled.condensed import Bounded, Condensed, Rows, Split, condensed, lowered, tightened, whole
 from unfooled.crown import apart, known, margins
 from unfooled.gradients import frozen
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
 from unfooled.threat import Threat
+from unfooled.witness import Witness
 
 
 def tiny(seed: int) -> nn.Module:
@@ -75,14 +76,16 @@ def halved(
     label: int,
     eps: float,
     below: float,
-    seconds: float,
+    branches: int,
 ) -> Branched:
-    """Branch and bound for so many seconds, at most."""
+    """Branch and bound in so many parts, at most."""
+    threat = Threat("Linf", eps)
     with frozen(net), torch.no_grad():
-        found = known(chain(net, image), image, Threat("Linf", eps))
+        found = known(chain(net, image), image, threat)
         wrong = torch.tensor([one for one in range(3) if one != label])
         problem, rows = condensed(found, apart(wrong, torch.full_like(wrong, label), 3).double())
-        return branched(read, torch.tensor([label]), problem, rows, below=below, seconds=seconds)
+        witness = Witness(read, threat, image, torch.tensor([label]))
+        return branched(witness, problem, rows, below=below, branches=branches)
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -105,8 +108,8 @@ def test_halving_gives_the_truth_and_no_bound_lies_below_it(seed: int) -> None:
     assert (tighter <= start + 1e-9).all()
     assert (exact[wrong] <= tighter + 1e-9).all()
     highest = float(exact[wrong].max())
-    assert halved(net, Steady(label), image, label, eps, highest + 0.05, 30.0).stands
-    assert not halved(net, Steady(label), image, label, eps, highest - 1e-6, 0.3).stands
+    assert halved(net, Steady(label), image, label, eps, highest + 1e-6, 1000).stands
+    assert not halved(net, Steady(label), image, label, eps, highest - 1e-6, 1000).stands
 
 
 @pytest.mark.parametrize("eps", [0.1, 0.3])
@@ -118,22 +121,26 @@ def test_what_is_certified_is_what_is_true(eps: float) -> None:
         label = net(image).argmax(1)
         stands = truth(net, image, int(label), eps)
         stands = np.delete(stands, int(label)).max() < 0
-        shown = bounds.certified(net, image, label, Threat("Linf", eps), slopes=10, seconds=10.0)
-        assert bool(shown) == stands
+        found = bounds.examined(net, image, label, Threat("Linf", eps), slopes=10, branches=1000)
+        assert (bool(found.stands), bool(found.falls)) == (stands, not stands)
         settled += int(stands)
     assert 0 < settled < 5
 
 
-def test_an_image_that_is_misread_is_inside_the_threat() -> None:
-    seen = 0
-    for seed in range(6):
-        net = tiny(seed)
-        image = Draws(seed, "image").uniform(torch.empty(1, 1, 2, 2)).double()
-        label = int(net(image).argmax())
-        found = halved(net, net, image, label, 0.4, 0.0, 5.0)
-        if found.misread is not None:
-            assert not found.stands
-            assert int(net(found.misread).argmax()) != label
-            assert Threat("Linf", 0.4).allows(image, found.misread).all()
-            seen += 1
-    assert seen
+def test_no_more_parts_are_asked_for_than_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(problem: Condensed, rows: Rows, split: Split, steps: int) -> Bounded:
+        asked.append(len(rows.added))
+        return lowered(problem, rows, split, steps)
+
+    monkeypatch.setattr(branching, "lowered", counted)
+    net = tiny(0)
+    image = Draws(0, "image").uniform(torch.empty(1, 1, 2, 2)).double()
+    label = int(net(image).argmax())
+    for branches in (2, 5, 6, 11):
+        asked.clear()
+        found = halved(net, Steady(label), image, label, 0.4, -10.0, branches)
+        assert not found.stands
+        assert not found.falls
+        assert branches - 1 <= sum(asked) <= branches

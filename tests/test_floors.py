@@ -21,7 +21,8 @@ FLOORS = {
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
         *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors"),
-        *("interval", "lines", "maxima", "region", "backward", "crown", "condensed", "branching"),
+        *("interval", "lines", "maxima", "region", "backward", "crown", "condensed"),
+        *("programme", "witness", "branching"),
         *("bounds",),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
         *("checkpoint", "exported", "onnx"),

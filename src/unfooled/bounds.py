@@ -1,18 +1,18 @@
-"""What no attack can do: images that are shown to stand, by a ladder of bounds.
+"""What is certain: images that are shown to stand, by a ladder of bounds, and images that fall.
 
 Interval bounds, linear bounds, linear bounds with their slopes fitted to each image, branch and
 bound: each rung is tighter than the one below and takes longer, so each is asked only about the
-images that are read correctly and that the rungs below left open.
+images that are read correctly and that the rungs below left open. Between the rungs the network is
+asked about the images that look worst, so that what falls is found as well.
 
-All of it is computed in double precision, and a bound has to be below 0 by a millionth of the
-image's largest: every bound is a sum of at most some hundred thousand products a layer, of which
-double precision loses less than 1e-10, and fitted slopes and multipliers may be anything in their
-range, so that it does not matter how they were rounded. What is shown holds for the network in
-real numbers. One that is asked in single precision, or about images that lie a rounding error
-outside the threat, is off by as much.
+All of it is computed in double precision, for an eps that is larger by what the judge tolerates,
+and a bound has to be below 0 by more than was lost: `_lost` says how much that is. What is shown
+holds for the network in real numbers. One that is asked in single precision is off by its own
+rounding: where it misreads an image itself, that image falls, whatever was shown.
 """
 
 import copy
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -20,17 +20,34 @@ from torch import Tensor, nn
 
 from unfooled import interval
 from unfooled.backward import Chain, chain
-from unfooled.branching import branched
+from unfooled.branching import Branched, branched
 from unfooled.condensed import condensed, lowered, tightened, whole
 from unfooled.crown import Known, above, apart, known, others
 from unfooled.errors import InvalidOption
 from unfooled.gradients import frozen
+from unfooled.interval import Box
 from unfooled.lines import rectifies
-from unfooled.shapes import Images, Labels, Mask
-from unfooled.threat import Threat
+from unfooled.region import region
+from unfooled.shapes import Images, Labels, Mask, PerImage
+from unfooled.threat import TOLERANCE, Threat
+from unfooled.witness import Witness
 
 _AT_ONCE = 100  # images
-_ROUNDING = 1e-6  # of the largest bound: far more than double precision loses on the way
+_SINGLE = 1e-6  # of the largest margin, which single precision may lose
+_DOUBLE = 2.0**-52  # of each product, twice what double precision may lose
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What became of each image. Where neither is so, it is not known.
+
+    Attributes:
+        stands: it is shown to be read correctly, and so is every other one inside the threat.
+        falls: the network misreads one inside the threat that was found, or the image itself.
+    """
+
+    stands: Mask
+    falls: Mask
 
 
 def certified(
@@ -40,11 +57,25 @@ def certified(
     threat: Threat,
     *,
     slopes: int = 0,
-    seconds: float = 0.0,
+    branches: int = 0,
 ) -> Mask:
     """Whether each image is read correctly, and so is every other one inside the threat.
 
-    False means not shown, not that the image can be fooled.
+    False means not shown, not that the image can be fooled. As for `examined`.
+    """
+    return examined(model, images, labels, threat, slopes=slopes, branches=branches).stands
+
+
+def examined(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    threat: Threat,
+    *,
+    slopes: int = 0,
+    branches: int = 0,
+) -> Verdicts:
+    """Which images stand whatever is done to them inside the threat, and which fall.
 
     Args:
         model: an `nn.Sequential`, nested or not, of layers that `interval` and `crown` know, ending
@@ -52,86 +83,136 @@ def certified(
         threat: Linf or L2.
         slopes: steps that fit the slopes of the linear bounds; 0 for none. Only for networks in
             which nothing but ReLUs bends.
-        seconds: of branch and bound, for each image that is left; 0 for none. As for slopes.
+        branches: parts into which branch and bound may cut what each image that is left could
+            become; 0 for none. As for slopes.
 
     Raises:
         InvalidModel: there are no bounds for one of its layers.
         InvalidThreat: the threat is of another norm, or eps is infinite.
         InvalidOption: an option is below 0.
     """
-    if not (slopes >= 0 and seconds >= 0):
-        raise InvalidOption(f"slopes and seconds must be 0 or more, not {slopes} and {seconds}")
+    if not (slopes >= 0 and branches >= 0):
+        raise InvalidOption(f"slopes and branches must be 0 or more, not {slopes} and {branches}")
     doubled = copy.deepcopy(model).double()
-    found = []
-    with frozen(doubled), torch.no_grad():
+    stands, falls = [], []
+    with frozen(model), frozen(doubled), torch.no_grad():
         network = chain(doubled, images.double())
-        for part, own in zip(images.double().split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-            found.append(_climbed(doubled, network, part, own, threat, slopes, seconds))
-    return torch.cat(found)
+        for part, own in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
+            found = _Ladder(doubled, network, Witness(model, threat, part, own), slopes, branches)
+            verdicts = found.climbed()
+            stands.append(verdicts.stands)
+            falls.append(verdicts.falls)
+    return Verdicts(torch.cat(stands), torch.cat(falls))
 
 
-def _climbed(
-    model: nn.Module,
-    network: Chain,
-    images: Images,
-    labels: Labels,
-    threat: Threat,
-    slopes: int,
-    seconds: float,
-) -> Mask:
-    """The rungs one after the other, each on what is left."""
-    logits = model(images)
-    clean = logits - logits.gather(1, labels[:, None])
-    below = -_ROUNDING * clean.abs().amax(1)
-    left = _highest(clean, labels) < below
-    stands = torch.zeros_like(left)
-    if threat.norm == "Linf":
-        worst = interval.margins(model, images, labels, threat)
-        stands |= left & (_highest(worst, labels) < below)
-        left &= ~stands
-    own = left.nonzero()[:, 0]
-    if len(own) == 0:
-        return stands
-    found = known(network, images[own], threat)
-    of, wrong = others(labels[own], logits.shape[1])
-    bounds = above(found, of, wrong, labels[own][of], logits.shape[1])
-    open_ = ~(bounds < below[own][of])
-    for place, image in enumerate(own.tolist()):
-        mine = open_ & (of == place)
-        rows = apart(wrong[mine], labels[own][of[mine]], logits.shape[1])
-        one = found.at(torch.tensor([place], device=own.device))
-        label, limit = labels[image : image + 1], float(below[image])
-        stands[image] = len(rows) == 0 or _fitted(
-            model, one, rows.to(images), label, limit, slopes, seconds
-        )
-    return stands
+def fallen(model: nn.Module, images: Images, labels: Labels, threat: Threat) -> Mask:
+    """Which images fall, as far as a short look without bounds shows.
+
+    Raises:
+        InvalidThreat: the threat is neither of Linf nor of L2, or eps is infinite.
+    """
+    with frozen(model), torch.no_grad():
+        clean = model(images)
+        wrong = clean.scatter(1, labels[:, None], -torch.inf).argmax(1)
+        around = region(images.double(), threat)
+        return Witness(model, threat, images, labels).met(around, wrong)
 
 
-def _fitted(
-    model: nn.Module,
-    found: Known,
-    wanted: Float[Tensor, "m k"],
-    label: Labels,
-    below: float,
-    slopes: int,
-    seconds: float,
-) -> bool:
-    """The upper rungs, for one image whose wanted rows are still open."""
-    modules = [found.chain.steps[place] for place in found.boxes]
-    if (slopes == 0 and seconds == 0) or not all(rectifies(module) for module in modules):
-        return False
-    problem, rows = condensed(found, wanted)
-    if slopes:
-        problem = tightened(problem, slopes)
-        bounds = lowered(problem, rows, whole(problem, len(rows.added)), slopes).bounds
-        rows = rows.at((~(bounds < below)).nonzero()[:, 0])
-    if len(rows.added) == 0:
-        return True
-    if seconds == 0:
-        return False
-    return branched(model, label, problem, rows, below=below, seconds=seconds).stands
+@dataclass(frozen=True)
+class _Ladder:
+    """The rungs, for some images.
+
+    Attributes:
+        model: the network in double precision.
+        network: its layers.
+        witness: the network itself, with the images.
+        slopes, branches: as for `examined`.
+    """
+
+    model: nn.Module
+    network: Chain
+    witness: Witness
+    slopes: int
+    branches: int
+
+    def climbed(self) -> Verdicts:
+        """One rung after the other, each on what is left."""
+        images, labels, threat = self.images, self.witness.labels, self.threat
+        around = region(images, threat)
+        logits = self.model(images)
+        clean = logits - logits.gather(1, labels[:, None])
+        below = -torch.maximum(_SINGLE * clean.abs().amax(1), _lost(self.network, around.box))
+        falls = self.witness.met(around, _highest(clean, labels)[1])
+        left = ~falls & (_highest(clean, labels)[0] < below)
+        stands = torch.zeros_like(left)
+        if threat.norm == "Linf":
+            worst = interval.margins(self.model, images, labels, threat)
+            stands |= left & (_highest(worst, labels)[0] < below)
+            left &= ~stands
+        own = left.nonzero()[:, 0]
+        if len(own) == 0:
+            return Verdicts(stands, falls)
+        found = known(self.network, images[own], threat)
+        of, wrong = others(labels[own], logits.shape[1])
+        open_ = ~(above(found, of, wrong, labels[own][of], logits.shape[1]) < below[own][of])
+        of, wrong = of[open_], wrong[open_]
+        met = self.witness.at(own[of]).met(around.at(own[of]), wrong)
+        falls[own[of[met]]] = True
+        for place, image in enumerate(own.tolist()):
+            mine = torch.tensor([place], device=own.device)
+            rows = apart(wrong[of == place], labels[own[of[of == place]]], logits.shape[1])
+            if len(rows) and not falls[image]:
+                last = self._fitted(found.at(mine), rows.to(images), own[mine], float(below[image]))
+                stands[image], falls[image] = last.stands, last.falls
+            else:
+                stands[image] = not falls[image]
+        return Verdicts(stands, falls)
+
+    @property
+    def images(self) -> Images:
+        """In double precision."""
+        return self.witness.images.double()
+
+    @property
+    def threat(self) -> Threat:
+        """With all that the judge lets pass."""
+        return Threat(self.witness.threat.norm, self.witness.threat.eps + TOLERANCE)
+
+    def _fitted(
+        self, found: Known, wanted: Float[Tensor, "m k"], image: Labels, below: float
+    ) -> Branched:
+        """The upper rungs, for one image whose wanted rows are still open."""
+        modules = [found.chain.steps[place] for place in found.boxes]
+        if not (self.slopes or self.branches) or not all(map(rectifies, modules)):
+            return Branched(stands=False, falls=False)
+        problem, rows = condensed(found, wanted)
+        if self.slopes:
+            problem = tightened(problem, self.slopes)
+            last = lowered(problem, rows, whole(problem, len(rows.added)), self.slopes)
+            rows = rows.at((~(last.bounds < below)).nonzero()[:, 0])
+        if len(rows.added) == 0:
+            return Branched(stands=True, falls=False)
+        if self.branches == 0:
+            return Branched(stands=False, falls=False)
+        witness = self.witness.at(image)
+        return branched(witness, problem, rows, below=below, branches=self.branches)
 
 
-def _highest(margins: Float[Tensor, "n k"], labels: Labels) -> Float[Tensor, " n"]:
-    """The largest of the wrong classes."""
-    return margins.scatter(1, labels[:, None], -torch.inf).amax(1)
+def _lost(network: Chain, box: Box) -> PerImage:
+    """What double precision may lose of a bound, image by image.
+
+    All that is added up on the way back is, without signs, at most what the layers make of numbers
+    without signs; and a sum of n products loses at most n roundings of that.
+    """
+    size = torch.maximum(box.low.abs(), box.high.abs())
+    for step in network.steps:
+        out = interval.through(step, Box(torch.zeros_like(size), size))
+        size = torch.maximum(out.low.abs(), out.high.abs())
+    products = sum(shape.numel() for shape in network.shapes)
+    return _DOUBLE * products * 2 * size.amax(1)
+
+
+def _highest(margins: Float[Tensor, "n k"], labels: Labels) -> tuple[Float[Tensor, " n"], Labels]:
+    """The largest of the wrong classes, and which one it is."""
+    best = margins.scatter(1, labels[:, None], -torch.inf).max(1)
+    return best.values, best.indices

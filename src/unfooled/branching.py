@@ -4,18 +4,20 @@ Source: Bunel et al. 2020, https://arxiv.org/abs/1909.06588, section 4; bounds o
 Wang et al. 2021, https://arxiv.org/abs/2103.06624.
 """
 
-import time
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 
 from unfooled.condensed import Bounded, Condensed, Rows, Split, lowered, whole
 from unfooled.lines import leak
-from unfooled.shapes import Images, Labels, PerImage
+from unfooled.programme import settled
+from unfooled.region import Cuboid
+from unfooled.shapes import Images, Mask, PerImage
+from unfooled.witness import Witness
 
-_AT_ONCE = 64  # parts that are halved together
+_AT_ONCE = 128  # parts that are asked about together
 _STEPS = 10  # of slopes and pushes, for each half
 
 
@@ -25,11 +27,11 @@ class Branched:
 
     Attributes:
         stands: no image inside the threat is misread.
-        misread: an image inside the threat that is, `[1, c, h, w]`; None if none was met.
+        falls: one was met that is. If neither, it is not known.
     """
 
     stands: bool
-    misread: Images | None
+    falls: bool
 
 
 @dataclass(frozen=True)
@@ -54,48 +56,66 @@ class _Parts:
 
 
 def branched(
-    model: nn.Module, label: Labels, problem: Condensed, rows: Rows, *, below: float, seconds: float
+    witness: Witness, problem: Condensed, rows: Rows, *, below: float, branches: int
 ) -> Branched:
-    """Whether every row of one image's problem stays below a number, by halving for some seconds.
+    """Whether every row of one image's problem stays below a number, by halving.
 
     Args:
-        model: frozen, of the problem's precision; it is asked about images that may be misread.
-        label: of the image, `[1]`.
+        witness: of that single image.
         rows: each wrong logit less the label's.
         below: what every row's bound has to come under.
+        branches: parts whose bound may be asked for, of all rows together.
     """
-    end = time.monotonic() + seconds
     every = torch.arange(len(rows.added), device=rows.added.device)
-    parts, misread = _open(problem, every, rows, whole(problem, len(every)), model, label, below)
-    while misread is None and len(parts.of):
-        if time.monotonic() > end:
-            return Branched(stands=False, misread=None)
+    parts, falls = _open(witness, problem, every, rows, whole(problem, len(every)), below)
+    left, undecided = branches - len(every), 0
+    while not falls and len(parts.of):
         # The worst first: that is where a misread image is, if there is one.
-        order = parts.bounds.argsort(descending=True)
-        worst, rest = parts.at(order[:_AT_ONCE]), parts.at(order[_AT_ONCE:])
+        worst, rest = _divided(parts, parts.bounds.argsort(descending=True), min(_AT_ONCE, left))
+        if not len(worst.of):
+            break
+        ends = (worst.weights < 0).all(1)
+        if type(problem.region) is Cuboid:  # of which a programme says all that there is to know
+            for place in ends.nonzero()[:, 0].tolist():
+                one = worst.at(ends.new_tensor([place], dtype=torch.int64))
+                last = settled(problem, rows.at(one.of), one.split)
+                falls |= bool(_asked(witness, last.images).any())
+                undecided += int(not last.bound < below)
+            left -= int(ends.sum())
+            worst = worst.at((~ends).nonzero()[:, 0])
         which, split = _halved(worst)
         of = worst.of[which]
-        halves, misread = _open(problem, of, rows.at(of), split, model, label, below)
-        parts = rest.with_(halves)
-    return Branched(misread is None, misread)
+        left -= len(of)
+        halves, met = _open(witness, problem, of, rows.at(of), split, below)
+        parts, falls = rest.with_(halves), falls or met
+    return Branched(stands=not falls and not undecided and not len(parts.of), falls=falls)
+
+
+def _divided(parts: _Parts, order: Int64[Tensor, " m"], left: int) -> tuple[_Parts, _Parts]:
+    """The first parts, of which the halves are as many as are left; and the others."""
+    count = max(left, 0) // 2
+    return parts.at(order[:count]), parts.at(order[count:])
 
 
 def _open(
+    witness: Witness,
     problem: Condensed,
     of: Int64[Tensor, " m"],
     rows: Rows,
     split: Split,
-    model: nn.Module,
-    label: Labels,
     below: float,
-) -> tuple[_Parts, Images | None]:
-    """The parts whose bounds are not low enough, and an image that is misread."""
+) -> tuple[_Parts, bool]:
+    """The parts whose bounds are not low enough, and whether an image was met that is misread."""
     found = lowered(problem, rows, split, _STEPS)
     parts = _Parts(of, found.bounds, found.split, _weights(problem, found))
-    with torch.no_grad():
-        wrong = model(found.farthest).argmax(1) != label
-    misread = found.farthest[wrong][:1] if wrong.any() else None
-    return parts.at((~(found.bounds < below)).nonzero()[:, 0]), misread
+    met = bool(_asked(witness, found.farthest).any())
+    return parts.at((~(found.bounds < below)).nonzero()[:, 0]), met
+
+
+def _asked(witness: Witness, images: Images) -> Mask:
+    return witness.at(torch.zeros(len(images), dtype=torch.int64, device=images.device)).misread(
+        images
+    )
 
 
 def _weights(problem: Condensed, found: Bounded) -> Float[Tensor, "m u"]:

@@ -41,6 +41,9 @@ from unfooled.study import Study, Sweep
 FORMAT = 3  # of the files in a run's folder
 _DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
+# What bounds of one image cost, in its passes: linear ones, each step of slopes, each branch.
+_CROWN, _SLOPE, _PART = 300.0, 50.0, 20.0
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -134,7 +137,9 @@ def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:
         found.append(("corrupted", [plain["corruptions"], own], 3.0 * passes * images))
     if study.certificates is not None:
         images = min(study.certificates.images or n, n)
-        found.append(("certified", plain["certificates"], 10.0 * images))
+        one = _CROWN + _SLOPE * study.certificates.slopes + _PART * study.certificates.branches
+        cost = one * images * len(study.certificates.eps)
+        found.append(("certified", plain["certificates"], cost))
     return found
 
 
@@ -220,8 +225,11 @@ class Worker:
                 network, split, ids, asked.names, asked.severities, draws=draws
             ).arrays()
         if study.certificates is not None and job.kind == "certified":
-            ids = split.sample(study.certificates.images or len(split))
-            return certified(network, split, ids, study.certificates.eps).arrays()
+            shown = study.certificates
+            ids = split.sample(shown.images or len(split))
+            return certified(
+                network, split, ids, shown.eps, slopes=shown.slopes, branches=shown.branches
+            ).arrays()
         raise ValueError(f"there is no job of the kind {job.kind}")
 
 
