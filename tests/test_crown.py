@@ -49,6 +49,22 @@ def pooled() -> nn.Module:
         )
 
 
+def odd() -> nn.Module:
+    """Slopes of any size below 0, a padded max-pool that rounds up, and a channel of its own."""
+    with Draws(0, "odd").torch_state():
+        return nn.Sequential(
+            Standardise((0.1,), (0.3,)),
+            nn.Conv2d(1, 3, 3),
+            nn.LeakyReLU(1.5),
+            nn.MaxPool2d(3, stride=2, padding=1, ceil_mode=True),
+            nn.Conv2d(3, 3, 2),
+            nn.LeakyReLU(-0.3),
+            nn.MaxPool2d((2, 1), ceil_mode=True),
+            nn.Flatten(),
+            nn.Linear(18, 3),
+        )
+
+
 def margins(net: nn.Module, images: Images, labels: Labels) -> Tensor:
     with torch.no_grad():
         logits = net(images)
@@ -70,7 +86,7 @@ def climbed(
     return moved
 
 
-@pytest.mark.parametrize("make", [deep, pooled, toys.rectified])
+@pytest.mark.parametrize("make", [deep, pooled, odd, toys.rectified])
 @pytest.mark.parametrize(
     ("norm", "eps"), [("Linf", 0.0), ("Linf", 0.02), ("Linf", 0.3), ("L2", 0.2), ("L2", 2.0)]
 )
@@ -141,8 +157,7 @@ def test_a_ball_that_is_cut_off_by_black_and_white_is_met_as_such() -> None:
 @pytest.mark.parametrize(
     ("layer", "said"),
     [
-        (nn.MaxPool2d(3, ceil_mode=True), "without ceil_mode"),
-        (nn.LeakyReLU(1.5), "slope of 0 to 1, not 1.5"),
+        (nn.Softplus(threshold=1), "at least 20, above which it is a line; it is 1"),
         (nn.Conv2d(1, 1, 3, padding=1, padding_mode="circular"), "zero padding"),
     ],
 )

@@ -22,7 +22,7 @@ FLOORS = {
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
         *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors"),
         *("interval", "lines", "maxima", "region", "backward", "crown", "condensed"),
-        *("programme", "witness", "branching"),
+        *("windows", "programme", "witness", "branching"),
         *("bounds",),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
         *("checkpoint", "exported", "onnx"),

@@ -18,6 +18,7 @@ from unfooled.interval import Box
 from unfooled.layers import Standardise, by_channel
 from unfooled.lines import bends
 from unfooled.shapes import Images, PerImage
+from unfooled.windows import Windows, windows
 
 _AT_ONCE = 2**18  # numbers in the largest layer's rows: they stay in the cache
 _WHOLE = 2**23  # numbers in the matrix of a few layers, at most, that is kept
@@ -34,6 +35,8 @@ class Chain:
         steps: the layers.
         shapes: of what each is given, without the images' axis.
         shifts: what each linear layer gives for 0; None where it bends.
+        windows: for the place of a layer that bends, what it is given where one other bends before
+            it and each number sees little of that.
         kept: for the place of a layer that bends, every number that it is given as a row for what
             the linear layers in front of it are given, and what is added; where that is small.
     """
@@ -42,6 +45,7 @@ class Chain:
     shapes: tuple[torch.Size, ...]
     shifts: tuple[Tensor | None, ...]
     kept: dict[int, tuple[Rows, PerImage]]
+    windows: dict[int, Windows]
 
     @property
     def together(self) -> int:
@@ -86,7 +90,7 @@ def chain(model: nn.Module, images: Images) -> Chain:
         interval.through(step, Box(numbers, numbers))
         numbers = step(torch.zeros_like(numbers))
         shifts.append(None if bends(step) else numbers[0])
-    found = Chain(steps, tuple(shapes), tuple(shifts), {})
+    found = Chain(steps, tuple(shapes), tuple(shifts), {}, {})
     for place, step in enumerate(steps):
         first, size = found.linear(place), shapes[place].numel()
         if bends(step) and first and size * shapes[first].numel() <= _WHOLE:
@@ -94,7 +98,22 @@ def chain(model: nn.Module, images: Images) -> Chain:
             parts = [found.units(place, which) for which in every]
             rows, added = zip(*parts, strict=True)
             found.kept[place] = torch.cat(rows), torch.cat(added)
+            if seen := _seen(found, place):
+                found.windows[place] = seen
     return found
+
+
+def _seen(network: Chain, place: int) -> Windows | None:
+    """The windows of what a layer that bends is given, where there is one other before it."""
+    before = network.linear(place) - 1
+    step, size = network.steps[before], network.shapes[before].numel()
+    if network.linear(before) or isinstance(step, nn.MaxPool2d):
+        return None
+    if size * network.shapes[0].numel() > _WHOLE:
+        return None
+    rows, added = network.kept[place]
+    through, shifts = network.units(before, torch.arange(size, device=rows.device))
+    return windows(network.shapes[place], rows.flatten(1), added, through.flatten(1), shifts)
 
 
 def _dtype(shifts: tuple[Tensor | None, ...]) -> torch.dtype:

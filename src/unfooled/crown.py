@@ -7,11 +7,12 @@ bends is given come first, in the same way, where interval bounds leave it open.
 Source: CROWN, Zhang et al. 2018, https://arxiv.org/abs/1811.00866, section 3.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from unfooled import interval
@@ -150,13 +151,26 @@ def _tightened(found: Known, box: Box, place: int) -> Box:
     open_ = bent(network.steps[place], now).flatten(1)
     for image in open_.any(1).nonzero()[:, 0].tolist():
         own = found.at(torch.tensor([image], device=low.device))
-        for which in open_[image].nonzero()[:, 0].split(network.together // 2):
-            rows, added = network.units(place, which)
-            both = own.upper(torch.cat([rows, -rows]), first)
-            up, down = (both + torch.cat([added, -added])).chunk(2)
+        for which, down, up in _each(own, place, open_[image]):
             high[image, which] = torch.minimum(high[image, which], up)
-            low[image, which] = torch.maximum(low[image, which], -down)
+            low[image, which] = torch.maximum(low[image, which], down)
     return _ordered(low.view(shape), high.view(shape))
+
+
+def _each(
+    own: Known, place: int, open_: Bool[Tensor, " d"]
+) -> Iterator[tuple[Of, Float[Tensor, " m"], Float[Tensor, " m"]]]:
+    """Some numbers that a layer is given, for a single image; what each is at least and at most."""
+    network, first = own.chain, own.chain.linear(place)
+    before = own.lines.get(first - 1)
+    if place in network.windows and isinstance(before, Lines):
+        yield network.windows[place].bounds(before, own.region, open_)
+        return
+    for which in open_.nonzero()[:, 0].split(network.together // 2):
+        rows, added = network.units(place, which)
+        both = own.upper(torch.cat([rows, -rows]), first)
+        up, down = (both + torch.cat([added, -added])).chunk(2)
+        yield which, -down, up
 
 
 def _of_pixels(

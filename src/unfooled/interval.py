@@ -19,6 +19,8 @@ from unfooled.layers import Standardise, by_channel
 from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
 
+_STEADY = 20  # a smaller threshold makes Softplus fall by more than rounding does
+
 
 @dataclass(frozen=True)
 class Box:
@@ -168,6 +170,24 @@ def _monotone(module: nn.Module, box: Box) -> Box:
     return Box.between(module(box.low), module(box.high))
 
 
+def _leaky(module: nn.LeakyReLU, box: Box) -> Box:
+    low, high = module(box.low), module(box.high)
+    if module.negative_slope >= 0:
+        return Box.between(low, high)
+    # It falls, and then it grows: 0 is the least where it lies between.
+    least = torch.where((box.low < 0) & (box.high > 0), 0, torch.minimum(low, high))
+    return Box.between(least, torch.maximum(low, high))
+
+
+def _softplus(module: nn.Softplus, box: Box) -> Box:
+    if module.threshold < _STEADY:
+        raise InvalidModel(
+            f"bounds need a Softplus whose threshold is at least {_STEADY}, above which it is a "
+            f"line; it is {module.threshold}"
+        )
+    return _monotone(module, box)
+
+
 def _both(module: nn.Module, box: Box) -> Box:
     """A layer that only moves numbers, or takes their mean."""
     return Box(module(box.middle), module(box.radius))
@@ -182,7 +202,9 @@ _THROUGH: dict[type[nn.Module], Callable[[Any, Box], Box]] = {
     nn.Conv2d: _convolved,
     nn.Linear: _multiplied,
     nn.BatchNorm2d: _normalised,
-    **dict.fromkeys((nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softplus), _monotone),
+    **dict.fromkeys((nn.ReLU, nn.Tanh, nn.Sigmoid), _monotone),
+    nn.LeakyReLU: _leaky,
+    nn.Softplus: _softplus,
     nn.MaxPool2d: _monotone,
     nn.AvgPool2d: _both,
     nn.Flatten: _both,

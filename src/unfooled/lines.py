@@ -16,7 +16,6 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unfooled.errors import InvalidModel
 from unfooled.interval import Box
 from unfooled.maxima import Largest, contested, largest
 from unfooled.shapes import PerImage
@@ -63,7 +62,7 @@ def lines(module: nn.Module, box: Box) -> Lines | Largest:
 
 def bent(module: nn.Module, box: Box) -> Bool[Tensor, "n ..."]:
     """Where the layer is not a line, so that it matters how tight the box is."""
-    if rectifies(module):
+    if type(module) in (nn.ReLU, nn.LeakyReLU):
         return (box.low < 0) & (box.high > 0)
     if isinstance(module, nn.MaxPool2d):
         return contested(module, box)
@@ -71,31 +70,42 @@ def bent(module: nn.Module, box: Box) -> Bool[Tensor, "n ..."]:
 
 
 def rectifies(module: nn.Module) -> bool:
-    """Whether a layer is a ReLU, leaky or not."""
-    return type(module) in (nn.ReLU, nn.LeakyReLU)
+    """Whether a layer is a ReLU, leaky or not, whose slope below 0 is 0 to 1."""
+    return type(module) in (nn.ReLU, nn.LeakyReLU) and 0 <= leak(module) <= 1
 
 
 def leak(module: nn.Module) -> float:
-    """The slope of a ReLU, leaky or not, below 0.
-
-    Raises:
-        InvalidModel: it is not between 0 and 1.
-    """
-    slope = float(getattr(module, "negative_slope", 0.0))
-    if not 0 <= slope <= 1:
-        raise InvalidModel(f"linear bounds need a LeakyReLU with a slope of 0 to 1, not {slope}")
-    return slope
+    """The slope of a ReLU, leaky or not, below 0."""
+    return float(getattr(module, "negative_slope", 0.0))
 
 
 def rectified(module: nn.Module, box: Box) -> Lines:
-    """The lines of a ReLU, leaky or not."""
-    least, low, high = leak(module), box.low, box.high
+    """The lines of a ReLU that `rectifies`."""
+    low, high = box.low, box.high
+    # As numbers of the box's precision: a bare 0.1 would be one of single precision.
+    one, least = low.new_tensor(1.0), low.new_tensor(leak(module))
     open_ = (low < 0) & (high > 0)
     chord = (high - least * low) / torch.where(open_, high - low, 1)
-    slope = torch.where(open_, chord, torch.where(low >= 0, 1.0, least).to(low))
+    slope = torch.where(open_, chord, torch.where(low >= 0, one, least))
     at = torch.where(open_, high * (1 - chord), 0)
-    below = torch.where(open_, torch.where(high > -low, 1.0, least).to(low), slope)
+    below = torch.where(open_, torch.where(high > -low, one, least), slope)
     return Lines(below, torch.zeros_like(at), slope, at)
+
+
+def _leaky(module: nn.Module, box: Box) -> Lines:
+    """The lines of two slopes that meet at 0, whatever they are."""
+    if rectifies(module):
+        return rectified(module, box)
+    low, high = box.low, box.high
+    one, least = low.new_tensor(1.0), low.new_tensor(leak(module))
+    at_low, at_high = module(low), module(high)
+    chord = (at_high - at_low) / torch.where(high > low, high - low, 1)
+    at = at_low - chord * low
+    own = torch.where(high > -low, one, least)
+    own = torch.where(low >= 0, one, torch.where(high <= 0, least, own))
+    zero = torch.zeros_like(at)
+    # Steeper below 0 than above it bends down: then the chord lies below, and not above.
+    return Lines(chord, at, own, zero) if least > 1 else Lines(own, zero, chord, at)
 
 
 def _smooth(steepness: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Box], Lines]:
@@ -114,7 +124,7 @@ def _smooth(steepness: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Box], 
 
 _LINES: dict[type[nn.Module], Callable[[Any, Box], Lines | Largest]] = {
     nn.ReLU: rectified,
-    nn.LeakyReLU: rectified,
+    nn.LeakyReLU: _leaky,
     nn.MaxPool2d: largest,
     nn.Tanh: _smooth(lambda module, at: 1 - module(at).square()),
     nn.Sigmoid: _smooth(lambda module, at: module(at) * (1 - module(at))),

@@ -14,7 +14,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unfooled.errors import InvalidModel
 from unfooled.interval import Box
 from unfooled.shapes import PerImage
 
@@ -49,11 +48,7 @@ class Largest:
 
 
 def largest(module: nn.MaxPool2d, box: Box) -> Largest:
-    """What holds a max-pool whose input lies in a box.
-
-    Raises:
-        InvalidModel: it rounds the size of its output up.
-    """
+    """What holds a max-pool whose input lies in a box."""
     members = _members(module, box)
     low, high = box.low.flatten(2)[:, :, members], box.high.flatten(2)[:, :, members]
     floor, best = low.max(2)
@@ -77,11 +72,26 @@ def contested(module: nn.MaxPool2d, box: Box) -> Bool[Tensor, "n c h w"]:
 
 def _members(module: nn.MaxPool2d, box: Box) -> Int64[Tensor, "k o"]:
     """The places in a channel that each window looks at; one of its own instead of the padding."""
-    if module.ceil_mode:
-        raise InvalidModel("linear bounds need a MaxPool2d without ceil_mode")
     high, wide = box.middle.shape[2:]
     numbers = torch.arange(1, high * wide + 1, device=box.middle.device).view(1, 1, high, wide)
-    windows = F.unfold(
-        numbers.double(), module.kernel_size, module.dilation, module.padding, module.stride
-    )[0].long()
+    out = module(torch.zeros_like(box.middle[:1, :1])).shape[2:]
+    kernel, stride, padding, dilation = (
+        _pair(one) for one in (module.kernel_size, module.stride, module.padding, module.dilation)
+    )
+    # With `ceil_mode` the last windows reach beyond what a padding on both sides adds.
+    whole = [
+        max((o - 1) * s + d * (k - 1) + 1, p + size)
+        for o, s, d, k, p, size in zip(
+            out, stride, dilation, kernel, padding, (high, wide), strict=True
+        )
+    ]
+    below, right = whole[0] - padding[0] - high, whole[1] - padding[1] - wide
+    laid = F.pad(numbers.double(), (padding[1], right, padding[0], below))
+    places = F.unfold(laid, kernel, dilation, 0, stride)[0].long()
+    rows = (laid.shape[2] - dilation[0] * (kernel[0] - 1) - 1) // stride[0] + 1
+    windows = places.view(len(places), rows, -1)[:, : out[0], : out[1]].flatten(1)
     return torch.where(windows > 0, windows, windows.amax(0)) - 1
+
+
+def _pair(given: int | tuple[int, int]) -> tuple[int, int]:
+    return (given, given) if isinstance(given, int) else given

@@ -26,6 +26,9 @@ class Region(Protocol):
     def at(self, of: Int64[Tensor, " m"]) -> "Region":
         """The regions at these places, which may come several times."""
 
+    def parts(self, pixels: Int64[Tensor, "g p"]) -> "Region":
+        """Of a single image, these pixels alone, as images in one line."""
+
     def reach(self, rows: Images) -> PerImage:
         """An upper bound of the product of each row with each image of its own region."""
 
@@ -57,6 +60,9 @@ class Cuboid:
 
     def at(self, of: Int64[Tensor, " m"]) -> "Cuboid":
         return Cuboid(self.box.at(of))
+
+    def parts(self, pixels: Int64[Tensor, "g p"]) -> "Cuboid":
+        return Cuboid(_parts(self.box, pixels))
 
     def reach(self, rows: Images) -> PerImage:
         middle, radius = self.box.middle.flatten(1), self.box.radius.flatten(1)
@@ -92,6 +98,9 @@ class Ball:
 
     def at(self, of: Int64[Tensor, " m"]) -> "Ball":
         return Ball(self.box.at(of), self.images[of], self.eps)
+
+    def parts(self, pixels: Int64[Tensor, "g p"]) -> "Ball":
+        return Ball(_parts(self.box, pixels), _line(self.images, pixels), self.eps)
 
     def reach(self, rows: Images) -> PerImage:
         start, flat = self.images.flatten(1), rows.flatten(1)
@@ -140,3 +149,11 @@ class Ball:
         left = (self.eps**2 - spent).clamp_min(1e-30).sqrt()
         found: PerImage = torch.where(free, flat, 0).norm(dim=1) / left
         return found
+
+
+def _line(numbers: Images, pixels: Int64[Tensor, "g p"]) -> Float[Tensor, "g 1 1 p"]:
+    return numbers.flatten()[pixels][:, None, None]
+
+
+def _parts(box: Box, pixels: Int64[Tensor, "g p"]) -> Box:
+    return Box(_line(box.middle, pixels), _line(box.radius, pixels))
