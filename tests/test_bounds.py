@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 import torch
 import toys
@@ -6,7 +8,7 @@ from torch import nn
 from unfooled import attack, bounds
 from unfooled.errors import InvalidModel, InvalidOption, InvalidThreat
 from unfooled.randomness import Draws
-from unfooled.threat import Threat
+from unfooled.threat import TOLERANCE, Threat
 
 
 def test_what_is_certified_no_attack_fools_and_eps_0_certifies_what_is_read() -> None:
@@ -55,6 +57,78 @@ def test_eps_0_certifies_what_is_read(norm: str) -> None:
     labels[:3] = (labels[:3] + 1) % 3
     found = bounds.certified(net, images, labels, Threat(norm, 0.0), slopes=2, branches=10)
     assert torch.equal(found, torch.arange(8) >= 3)
+
+
+def pooled() -> nn.Module:
+    """Convolution, batch normalisation as it stands after a training, and a max-pool."""
+    with Draws(0, "pooled").torch_state():
+        net = nn.Sequential(
+            nn.Conv2d(1, 4, 3, padding=1),
+            nn.BatchNorm2d(4),
+            nn.ReLU(),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            nn.Linear(64, 10),
+            nn.LeakyReLU(0.2),
+            nn.Linear(10, 3),
+        )
+        net(torch.rand(50, 1, 8, 8))
+    return net.eval()
+
+
+@pytest.mark.parametrize("make", [toys.rectified, toys.net, pooled])
+@pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.03), ("Linf", 0.06), ("L2", 0.25)])
+def test_what_stands_stands_against_ten_thousand_images_and_attacks(
+    make: Callable[[], nn.Module], norm: str, eps: float
+) -> None:
+    net, images, threat = make().eval(), toys.pictures(12, purpose="many"), Threat(norm, eps)
+    labels = toys.read_by(net, images)
+    found = bounds.examined(net, images, labels, threat, slopes=5, branches=100)
+    assert not (found.stands & found.falls).any()
+    for seed in range(20):
+        many = images.repeat(500, 1, 1, 1)
+        draw = threat.random_start if seed % 2 else threat.random_edge
+        read = net(draw(many, Draws(seed))).argmax(1).view(500, -1)
+        assert (read == labels).all(0)[found.stands].all()
+    for name in ("pgd", "apgd"):
+        attacked = attack.find(name, steps=50).run(net, images, labels, threat, draws=Draws(0))
+        assert (toys.read_by(net, attacked) == labels)[found.stands].all()
+    assert found.stands.any()
+
+
+@pytest.mark.parametrize("gap", [-1.0, 0.0, 1e-9, 1e-5])
+def test_what_is_decided_by_a_rounding_is_not_shown(gap: float) -> None:
+    """Logits 0 and x - y - gap, of pixels that come as near as they may to each other."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(2, 2)).double()
+    eps, far = 0.125, TOLERANCE
+    with torch.no_grad():
+        net[1].weight.copy_(torch.tensor([[0.0, 0.0], [1.0, -1.0]]))
+        net[1].bias.copy_(torch.tensor([0.0, -gap - 2 * far], dtype=torch.float64))
+    image = torch.tensor([[[[0.375, 0.625]]]], dtype=torch.float64)
+    found = bounds.examined(net, image, torch.tensor([0]), Threat("Linf", eps))
+    assert (bool(found.stands), bool(found.falls)) == (gap == 1e-5, gap == -1.0)
+
+
+def test_numbers_that_cancel_out_are_not_trusted() -> None:
+    net = nn.Sequential(nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 2)).double()
+    with torch.no_grad():
+        for layer in (net[1], net[3]):
+            layer.weight.mul_(1e9)
+        net[3].weight[1] = net[3].weight[0]
+        net[3].bias.copy_(torch.tensor([0.01, 0.0]))
+    images, labels = toys.pictures(3).double(), torch.zeros(3, dtype=torch.int64)
+    assert not bounds.certified(net, images, labels, Threat("Linf", 0.01)).any()
+
+
+def test_numbers_that_are_none_never_stand() -> None:
+    net, images = toys.rectified(), toys.pictures(3)
+    with torch.no_grad():
+        net[1].bias[0] = torch.nan
+    found = bounds.examined(
+        net, images, torch.zeros(3, dtype=torch.int64), Threat("Linf", 0.01), slopes=2, branches=4
+    )
+    assert not found.stands.any()
+    assert found.falls.all()
 
 
 def test_what_is_shown_does_not_depend_on_the_other_images() -> None:
