@@ -50,7 +50,7 @@ def test_only_the_open_relus_are_left_and_all_images_inside_get_their_margins(pr
 
 
 def test_smaller_boxes_still_hold_every_image(problem) -> None:
-    left, rows, near, margins = problem
+    left, _, near, _ = problem
     tight = tightened(left, 10)
     outputs: list[torch.Tensor] = []
     shrunk = 0.0
