@@ -368,6 +368,8 @@ images = 10
 
 [certificates]
 eps = [0.1, 0.3]
+slopes = 20
+branches = 500
 """
     )
     text = text.replace(
@@ -378,7 +380,7 @@ eps = [0.1, 0.3]
     assert study.corruptions is not None
     assert len(study.corruptions.names) == 15
     assert study.corruptions == Corruptions(study.corruptions.names, (2, 4), 10)
-    assert study.certificates == Certificates((0.1, 0.3))
+    assert study.certificates == Certificates((0.1, 0.3), None, 20, 500)
     assert study.recipes[1].input == (("jpeg", {"quality": 9}),)
     assert read(tmp_path).corruptions is None
 
@@ -443,6 +445,8 @@ eps = [0.1, 0.3]
             "adversarial has no option 'name'",
         ),
         ("[certificates]\neps = [0.2, 0.1]", "certificates.eps: must ascend"),
+        ("[certificates]\neps = [0.1]\nbranches = -1", "certificates.branches: input should be"),
+        ("[certificates]\neps = [0.1]\nslopes = 0.5", "certificates.slopes: input should be"),
         ("[certificates]\neps = [0]", "certificates.eps[0]: input should be greater than 0"),
         ('[recipes.odd]\ninput = [{ name = "jpg" }]', "did you mean 'jpeg'"),
         ('[recipes.odd]\ninput = [{ name = "jpeg", q = 1 }]', "jpeg has no option 'q'"),

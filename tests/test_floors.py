@@ -20,7 +20,10 @@ FLOORS = {
     ],
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
-        *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors", "bounds"),
+        *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors"),
+        *("interval", "lines", "maxima", "region", "backward", "crown", "condensed"),
+        *("windows", "programme", "witness", "branching"),
+        *("bounds",),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
         *("checkpoint", "exported", "onnx"),
     ],

@@ -134,9 +134,14 @@ def test_certificates_are_told(tmp_path: Path) -> None:
     assert curve is not None
     assert (curve.eps, curve.images) == ((0.001, 0.2), 20)
     assert curve.robust[0].value >= curve.robust[1].value
+    most = found.results.recipe("plain").unrefuted
+    assert most is not None
+    pairs = zip(curve.robust, most.robust, strict=True)
+    assert all(low.value <= high.value for low, high in pairs)
     tables = [table for section in page(found).sections for table in section.tables]
     (table,) = [table for table in tables if table.title.startswith("Certified")]
     assert table.rows[0][1].startswith(f"{100 * curve.robust[0].value:.1f}")
+    assert table.rows[0][1].endswith(f"at most {100 * most.robust[0].value:.1f}")
 
 
 def test_a_study_on_the_validation_images_attacks_those(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from unfooled.engine import Done, Event, Failed, Perform, Weights, WeightsOf
 from unfooled.errors import JobFailed, UnfooledError
 from unfooled.evaluation import Evaluation
 from unfooled.jobs import Job
+from unfooled.layers import Standardise
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
 from unfooled.shapes import Images, Labels, Logits
@@ -63,6 +64,21 @@ def net(classes: int = 3) -> nn.Module:
             nn.Dropout(0.5),
             nn.Linear(16, classes),
         )
+
+
+def rectified() -> nn.Module:
+    """A network in which nothing but ReLUs bends."""
+    with Draws(0, "rectified").torch_state():
+        return nn.Sequential(
+            Standardise(0.5, 0.25),
+            nn.Conv2d(1, 3, 3, stride=2, padding=1),
+            nn.ReLU(),
+            nn.Sequential(nn.Conv2d(3, 4, 2, stride=2), nn.LeakyReLU(0.1)),
+            nn.Flatten(),
+            nn.Linear(16, 8),
+            nn.ReLU(),
+            nn.Linear(8, 3),
+        ).eval()
 
 
 def pictures(n: int, *, low: float = 0.0, high: float = 1.0, purpose: str = "images") -> Images:

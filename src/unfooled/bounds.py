@@ -1,167 +1,218 @@
-"""Bounds that hold for every image inside a threat: what no attack can do.
+"""What is certain: images that are shown to stand, by a ladder of bounds, and images that fall.
 
-Interval bound propagation: if each pixel lies between two numbers, so does each output of each
-layer. The bounds are sound, quick, differentiable by the weights, and loose on a network that was
-not trained for them.
+Interval bounds, linear bounds, linear bounds with their slopes fitted to each image, branch and
+bound: each rung is tighter than the one below and takes longer, so each is asked only about the
+images that are read correctly and that the rungs below left open. Between the rungs the network is
+asked about the images that look worst, so that what falls is found as well.
 
-Source: Gowal et al. 2018, https://arxiv.org/abs/1810.12715, section 3.
+All of it is computed in double precision, for an eps that is larger by what the judge tolerates,
+and a bound has to be below 0 by more than was lost: `_lost` says how much that is. What is shown
+holds for the network in real numbers. One that is asked in single precision is off by its own
+rounding: where it misreads an image itself, that image falls, whatever was shown.
 """
 
 import copy
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unfooled.errors import InvalidModel, InvalidThreat
+from unfooled import interval
+from unfooled.backward import Chain, chain
+from unfooled.branching import Branched, branched
+from unfooled.condensed import condensed, lowered, tightened, whole
+from unfooled.crown import Known, above, apart, known, others
+from unfooled.errors import InvalidOption
 from unfooled.gradients import frozen
-from unfooled.layers import Standardise, by_channel
-from unfooled.shapes import Images, Labels, Mask
-from unfooled.threat import Threat
+from unfooled.interval import Box
+from unfooled.lines import rectifies
+from unfooled.region import region
+from unfooled.shapes import Images, Labels, Mask, PerImage
+from unfooled.threat import TOLERANCE, Threat
+from unfooled.witness import Witness
 
-_AT_ONCE = 500  # images
-_ROUNDING = 1e-6  # of the largest bound: far more than double precision loses on the way
+_AT_ONCE = 100  # images
+_SINGLE = 1e-6  # of the largest margin, which single precision may lose
+_DOUBLE = 2.0**-52  # of each product, twice what double precision may lose
 
 
 @dataclass(frozen=True)
-class Box:
-    """All numbers between `middle - radius` and `middle + radius`, one by one.
+class Verdicts:
+    """What became of each image. Where neither is so, it is not known.
 
     Attributes:
-        middle, radius: of one shape; the radius is at least 0.
+        stands: it is shown to be read correctly, and so is every other one inside the threat.
+        falls: the network misreads one inside the threat that was found, or the image itself.
     """
 
-    middle: Tensor
-    radius: Tensor
+    stands: Mask
+    falls: Mask
 
 
-def margins(
-    model: nn.Module, images: Images, labels: Labels, threat: Threat
-) -> Float[Tensor, "n k"]:
-    """Upper bounds of each logit less the label's, over every image inside the threat.
-
-    0 in the label's own column. An image whose other columns are all below 0 cannot be fooled.
-
-    Args:
-        model: an `nn.Sequential` of the layers in `_THROUGH`, ending in a linear layer. Dropout is
-            passed by as in eval mode; batch normalisation must be in it.
-        threat: Linf.
-
-    Raises:
-        InvalidModel: there is no bound for one of its layers.
-        InvalidThreat: it is not of Linf.
-    """
-    if threat.norm != "Linf":
-        raise InvalidThreat(f"interval bounds are for Linf; {threat.norm} came")
-    low = (images - threat.eps).clamp(0, 1)
-    high = (images + threat.eps).clamp(0, 1)
-    box = Box((low + high) / 2, (high - low) / 2)
-    *before, last = _leaves(model)
-    if not isinstance(last, nn.Linear):
-        raise InvalidModel(
-            f"bounds need a network that ends in a linear layer; it ends in {type(last).__name__}"
-        )
-    for module in before:
-        through = _THROUGH.get(type(module))
-        if through is None:
-            known = ", ".join(kind.__name__ for kind in _THROUGH)
-            raise InvalidModel(
-                f"there are no bounds for a layer {type(module).__name__}; there are for {known}"
-            )
-        box = through(module, box)
-    # The last layer and the difference as one linear map: tighter than the difference of bounds.
-    middle = last(box.middle)
-    middle = middle - middle.gather(1, labels[:, None])
-    apart = (last.weight - last.weight[labels, None]).abs()  # [n, k, d]
-    found: Tensor = middle + torch.einsum("nkd,nd->nk", apart, box.radius)
-    return found
-
-
-def certified(model: nn.Module, images: Images, labels: Labels, threat: Threat) -> Mask:
+def certified(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    threat: Threat,
+    *,
+    slopes: int = 0,
+    branches: int = 0,
+) -> Mask:
     """Whether each image is read correctly, and so is every other one inside the threat.
 
-    False means not shown, not that the image can be fooled. Computed in double precision, with a
-    millionth of the largest bound left for rounding.
+    False means not shown, not that the image can be fooled. As for `examined`.
+    """
+    return examined(model, images, labels, threat, slopes=slopes, branches=branches).stands
+
+
+def examined(
+    model: nn.Module,
+    images: Images,
+    labels: Labels,
+    threat: Threat,
+    *,
+    slopes: int = 0,
+    branches: int = 0,
+) -> Verdicts:
+    """Which images stand whatever is done to them inside the threat, and which fall.
+
+    Args:
+        model: an `nn.Sequential`, nested or not, of layers that `interval` and `crown` know, ending
+            in a linear layer.
+        threat: Linf or L2.
+        slopes: steps that fit the slopes of the linear bounds; 0 for none. Only for networks in
+            which nothing but ReLUs bends.
+        branches: parts into which branch and bound may cut what each image that is left could
+            become; 0 for none. As for slopes.
 
     Raises:
-        InvalidModel, InvalidThreat: as `margins`.
+        InvalidModel: there are no bounds for one of its layers.
+        InvalidThreat: the threat is of another norm, or eps is infinite.
+        InvalidOption: an option is below 0.
     """
+    if not (slopes >= 0 and branches >= 0):
+        raise InvalidOption(f"slopes and branches must be 0 or more, not {slopes} and {branches}")
     doubled = copy.deepcopy(model).double()
-    found = []
-    with frozen(doubled), torch.no_grad():
+    stands, falls = [], []
+    with frozen(model), frozen(doubled), torch.no_grad():
+        network = chain(doubled, images.double())
         for part, own in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-            worst = margins(doubled, part.double(), own, threat)
-            others = worst.scatter(1, own[:, None], -torch.inf).amax(1)
-            found.append(others < -_ROUNDING * worst.abs().amax(1))
-    return torch.cat(found)
+            found = _Ladder(doubled, network, Witness(model, threat, part, own), slopes, branches)
+            verdicts = found.climbed()
+            stands.append(verdicts.stands)
+            falls.append(verdicts.falls)
+    return Verdicts(torch.cat(stands), torch.cat(falls))
 
 
-def _leaves(model: nn.Module) -> Iterator[nn.Module]:
-    if type(model) is nn.Sequential:
-        for child in model:
-            yield from _leaves(child)
-    else:
-        yield model
+def fallen(model: nn.Module, images: Images, labels: Labels, threat: Threat) -> Mask:
+    """Which images fall, as far as a short look without bounds shows.
+
+    Raises:
+        InvalidThreat: the threat is neither of Linf nor of L2, or eps is infinite.
+    """
+    with frozen(model), torch.no_grad():
+        clean = model(images)
+        wrong = clean.scatter(1, labels[:, None], -torch.inf).argmax(1)
+        around = region(images.double(), threat)
+        return Witness(model, threat, images, labels).met(around, wrong)
 
 
-def _standardised(module: Standardise, box: Box) -> Box:
-    return Box(module(box.middle), box.radius / by_channel(module.std, box.radius))
+@dataclass(frozen=True)
+class _Ladder:
+    """The rungs, for some images.
+
+    Attributes:
+        model: the network in double precision.
+        network: its layers.
+        witness: the network itself, with the images.
+        slopes, branches: as for `examined`.
+    """
+
+    model: nn.Module
+    network: Chain
+    witness: Witness
+    slopes: int
+    branches: int
+
+    def climbed(self) -> Verdicts:
+        """One rung after the other, each on what is left."""
+        images, labels, threat = self.images, self.witness.labels, self.threat
+        around = region(images, threat)
+        logits = self.model(images)
+        clean = logits - logits.gather(1, labels[:, None])
+        below = -torch.maximum(_SINGLE * clean.abs().amax(1), _lost(self.network, around.box))
+        falls = self.witness.met(around, _highest(clean, labels)[1])
+        left = ~falls & (_highest(clean, labels)[0] < below)
+        stands = torch.zeros_like(left)
+        if threat.norm == "Linf":
+            worst = interval.margins(self.model, images, labels, threat)
+            stands |= left & (_highest(worst, labels)[0] < below)
+            left &= ~stands
+        own = left.nonzero()[:, 0]
+        if len(own) == 0:
+            return Verdicts(stands, falls)
+        found = known(self.network, images[own], threat)
+        of, wrong = others(labels[own], logits.shape[1])
+        open_ = ~(above(found, of, wrong, labels[own][of], logits.shape[1]) < below[own][of])
+        of, wrong = of[open_], wrong[open_]
+        met = self.witness.at(own[of]).met(around.at(own[of]), wrong)
+        falls[own[of[met]]] = True
+        for place, image in enumerate(own.tolist()):
+            mine = torch.tensor([place], device=own.device)
+            rows = apart(wrong[of == place], labels[own[of[of == place]]], logits.shape[1])
+            if len(rows) and not falls[image]:
+                last = self._fitted(found.at(mine), rows.to(images), own[mine], float(below[image]))
+                stands[image], falls[image] = last.stands, last.falls
+            else:
+                stands[image] = not falls[image]
+        return Verdicts(stands, falls)
+
+    @property
+    def images(self) -> Images:
+        """In double precision."""
+        return self.witness.images.double()
+
+    @property
+    def threat(self) -> Threat:
+        """With all that the judge lets pass."""
+        return Threat(self.witness.threat.norm, self.witness.threat.eps + TOLERANCE)
+
+    def _fitted(
+        self, found: Known, wanted: Float[Tensor, "m k"], image: Labels, below: float
+    ) -> Branched:
+        """The upper rungs, for one image whose wanted rows are still open."""
+        modules = [found.chain.steps[place] for place in found.boxes]
+        if not (self.slopes or self.branches) or not all(map(rectifies, modules)):
+            return Branched(stands=False, falls=False)
+        problem, rows = condensed(found, wanted)
+        if self.slopes:
+            problem = tightened(problem, self.slopes)
+            last = lowered(problem, rows, whole(problem, len(rows.added)), self.slopes)
+            rows = rows.at((~(last.bounds < below)).nonzero()[:, 0])
+        if len(rows.added) == 0:
+            return Branched(stands=True, falls=False)
+        if self.branches == 0:
+            return Branched(stands=False, falls=False)
+        witness = self.witness.at(image)
+        return branched(witness, problem, rows, below=below, branches=self.branches)
 
 
-def _convolved(module: nn.Conv2d, box: Box) -> Box:
-    if module.padding_mode != "zeros":
-        raise InvalidModel(f"bounds need zero padding; a layer pads by {module.padding_mode!r}")
-    radius = F.conv2d(
-        box.radius,
-        module.weight.abs(),
-        None,
-        module.stride,
-        module.padding,
-        module.dilation,
-        module.groups,
-    )
-    return Box(module(box.middle), radius)
+def _lost(network: Chain, box: Box) -> PerImage:
+    """What double precision may lose of a bound, image by image.
+
+    All that is added up on the way back is, without signs, at most what the layers make of numbers
+    without signs; and a sum of n products loses at most n roundings of that.
+    """
+    size = torch.maximum(box.low.abs(), box.high.abs())
+    for step in network.steps:
+        out = interval.through(step, Box(torch.zeros_like(size), size))
+        size = torch.maximum(out.low.abs(), out.high.abs())
+    products = sum(shape.numel() for shape in network.shapes)
+    return _DOUBLE * products * 2 * size.amax(1)
 
 
-def _multiplied(module: nn.Linear, box: Box) -> Box:
-    return Box(module(box.middle), F.linear(box.radius, module.weight.abs()))
-
-
-def _normalised(module: nn.BatchNorm2d, box: Box) -> Box:
-    if module.training or module.running_var is None:
-        raise InvalidModel("bounds need batch normalisation with fixed statistics (eval mode)")
-    factor = (module.running_var + module.eps).rsqrt()
-    factor = factor if module.weight is None else factor * module.weight
-    return Box(module(box.middle), box.radius * factor.abs().view(-1, 1, 1))
-
-
-def _monotone(module: nn.Module, box: Box) -> Box:
-    """A layer that gives more, or as much, where it is given more."""
-    low, high = module(box.middle - box.radius), module(box.middle + box.radius)
-    return Box((low + high) / 2, (high - low) / 2)
-
-
-def _both(module: nn.Module, box: Box) -> Box:
-    """A layer that only moves numbers, or takes their mean."""
-    return Box(module(box.middle), module(box.radius))
-
-
-def _same(_: nn.Module, box: Box) -> Box:
-    return box
-
-
-_THROUGH: dict[type[nn.Module], Callable[[Any, Box], Box]] = {
-    Standardise: _standardised,
-    nn.Conv2d: _convolved,
-    nn.Linear: _multiplied,
-    nn.BatchNorm2d: _normalised,
-    **dict.fromkeys((nn.ReLU, nn.LeakyReLU, nn.Tanh, nn.Sigmoid, nn.Softplus), _monotone),
-    nn.MaxPool2d: _monotone,
-    nn.AvgPool2d: _both,
-    nn.Flatten: _both,
-    **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), _same),
-}
+def _highest(margins: Float[Tensor, "n k"], labels: Labels) -> tuple[Float[Tensor, " n"], Labels]:
+    """The largest of the wrong classes, and which one it is."""
+    best = margins.scatter(1, labels[:, None], -torch.inf).max(1)
+    return best.values, best.indices

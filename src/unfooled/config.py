@@ -87,9 +87,7 @@ def _study(name: str, file: keys.File) -> Study:
         ),
         split=file.split,
         corruptions=None if file.corruptions is None else _corruptions(file.corruptions),
-        certificates=None
-        if file.certificates is None
-        else Certificates(tuple(file.certificates.eps), file.certificates.images),
+        certificates=None if file.certificates is None else _certificates(file.certificates),
         doses=tuple(doses),
         bundles=tuple(bundles),
         dataset_options=file.dataset.options,
@@ -162,6 +160,10 @@ def _bundle(name: str, file: keys.Bundle, plan: keys.Plan) -> tuple[Bundle, list
 def _corruptions(file: keys.Corruptions) -> Corruptions:
     names = file.names if file.names is not None else catalog.names("corruptions")
     return Corruptions(tuple(names), tuple(file.severities), file.images)
+
+
+def _certificates(file: keys.Certificates) -> Certificates:
+    return Certificates(tuple(file.eps), file.images, file.slopes, file.branches)
 
 
 def _fits(study: Study) -> None:

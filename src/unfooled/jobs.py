@@ -44,6 +44,9 @@ from unfooled.study import Study, Sweep
 FORMAT = 3  # of the files in a run's folder
 _DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
+# What bounds of one image cost, in its passes: linear ones, each step of slopes, each branch.
+_CROWN, _SLOPE, _PART = 300.0, 50.0, 20.0
+
 Arrays = dict[str, NDArray[Any]]
 Seen = Callable[[Evaluation, list[Attacked]], None]
 
@@ -151,7 +154,9 @@ def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:
         found.append(("corrupted", [plain["corruptions"], own], 3.0 * passes * images))
     if study.certificates is not None:
         images = min(study.certificates.images or n, n)
-        found.append(("certified", plain["certificates"], 10.0 * images))
+        one = _CROWN + _SLOPE * study.certificates.slopes + _PART * study.certificates.branches
+        cost = one * images * len(study.certificates.eps)
+        found.append(("certified", plain["certificates"], cost))
     return found
 
 
@@ -288,8 +293,8 @@ class Worker:
             return {**facts.arrays(), **own}
         if job.kind == "probed":
             ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
-            shown = (network, split, ids, study.threat, others, len(data.classes))
-            return probing.probed(*shown, draws=draws).arrays()
+            told = (network, split, ids, study.threat, others, len(data.classes))
+            return probing.probed(*told, draws=draws).arrays()
         if study.corruptions is not None and job.kind == "corrupted":
             asked, draws = study.corruptions, Draws(0, "corruptions")
             ids = split.sample(asked.images or len(split))
@@ -297,8 +302,11 @@ class Worker:
                 network, split, ids, asked.names, asked.severities, draws=draws
             ).arrays()
         if study.certificates is not None and job.kind == "certified":
-            ids = split.sample(study.certificates.images or len(split))
-            return certified(network, split, ids, study.certificates.eps).arrays()
+            shown = study.certificates
+            ids = split.sample(shown.images or len(split))
+            return certified(
+                network, split, ids, shown.eps, slopes=shown.slopes, branches=shown.branches
+            ).arrays()
         raise ValueError(f"there is no job of the kind {job.kind}")
 
 

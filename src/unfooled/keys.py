@@ -203,10 +203,12 @@ class Corruptions(_Strict):
 
 
 class Certificates(_Strict):
-    """The eps at which interval bounds are asked."""
+    """The eps at which bounds are asked, and how far up their ladder."""
 
     eps: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     images: int | None = Field(default=None, ge=1)
+    slopes: int = Field(default=0, ge=0, le=1000)
+    branches: int = Field(default=0, ge=0, le=1_000_000)
 
     @field_validator("eps")
     @classmethod

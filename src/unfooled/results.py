@@ -60,6 +60,7 @@ class RecipeResult:
         corrupted: accuracy under each common corruption, the mean over its severities, and under
             "common corruptions", the mean of all; empty if none was asked for.
         certified: the share of the images that bounds show to stand; None if not asked for.
+        unrefuted: the share around which bounds met no image that is misread; None as well.
         overfitted: seeds that showed catastrophic overfitting.
         confusion: share of the images of a class (row) that are read as a class (column) under the
             worst case at the study's eps; the last column counts what the network reads as nothing.
@@ -77,6 +78,7 @@ class RecipeResult:
     curves: tuple[Curve, ...]
     corrupted: Mapping[str, Estimate]
     certified: Curve | None
+    unrefuted: Curve | None
     overfitted: tuple[int, ...]
     confusion: tuple[tuple[float, ...], ...]
     history: tuple[tuple[Mapping[str, float | None], ...], ...]
@@ -286,6 +288,7 @@ def _recipe(
 ) -> RecipeResult:
     heads = [trainings[recipe, seed] for seed in seeds]
     used = study.recipes[recipe]
+    certificates = [shown[recipe, seed] for seed in seeds if (recipe, seed) in shown]
     return RecipeResult(
         name=used.name,
         title=used.title,
@@ -300,7 +303,8 @@ def _recipe(
             for (attack, norm, _), table in tables.items()
             if norm == CORRUPTION
         },
-        certified=_certified([shown[recipe, seed] for seed in seeds if (recipe, seed) in shown]),
+        certified=_share("certified", certificates, "stands"),
+        unrefuted=_share("unrefuted", certificates, "unrefuted"),
         overfitted=tuple(s for s, head in zip(seeds, heads, strict=True) if head["overfitted"]),
         confusion=outcomes.confusion(study, facts, recipe, seeds, classes),
         history=tuple(tuple(head["history"]) for head in heads),
@@ -319,14 +323,13 @@ def _curves(tables: Tables) -> list[Curve]:
     return curves
 
 
-def _certified(facts: Sequence[Certified]) -> Curve | None:
+def _share(name: str, facts: Sequence[Certified], field: str) -> Curve | None:
     if not facts:
         return None
     eps = facts[0].eps
-    found = tuple(
-        statistics.share(np.stack([one.stands[row] for one in facts])) for row in range(len(eps))
-    )
-    return Curve("certified", "Linf", found[0].images, eps, found)
+    tables = np.stack([getattr(one, field) for one in facts])
+    found = tuple(statistics.share(tables[:, row]) for row in range(len(eps)))
+    return Curve(name, "Linf", found[0].images, eps, found)
 
 
 def _pairs(study: Study, whole: Sequence[int]) -> tuple[list[tuple[int, int]], ...]:

@@ -82,15 +82,18 @@ class Corruptions:
 
 @dataclass(frozen=True)
 class Certificates:
-    """How many images are shown to stand, by bounds.
+    """How many images are shown to stand, and how many fall, by bounds.
 
     Attributes:
         eps: ascending, of Linf.
         images: how many test images, drawn once and for all; None takes every one.
+        slopes, branches: of `bounds.examined`, for what the quicker bounds leave open.
     """
 
     eps: tuple[float, ...]
     images: int | None = None
+    slopes: int = 0
+    branches: int = 0
 
 
 @dataclass(frozen=True)

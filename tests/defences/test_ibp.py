@@ -3,7 +3,7 @@ import torch
 import toys
 from torch import nn
 
-from unfooled import bounds
+from unfooled import interval
 from unfooled.defences.ibp import ibp
 from unfooled.errors import InvalidModel
 from unfooled.losses import cross_entropy
@@ -20,7 +20,7 @@ def test_before_eps_grows_it_is_the_cross_entropy() -> None:
 
 def test_afterwards_the_worst_has_its_share() -> None:
     found = ibp(NET, IMAGES, LABELS, draws=Draws(0), progress=1.0, eps=0.02, kappa=0.25)
-    worst = bounds.margins(NET, IMAGES, LABELS, Threat("Linf", 0.02))
+    worst = interval.margins(NET, IMAGES, LABELS, Threat("Linf", 0.02))
     expected = 0.25 * cross_entropy(NET(IMAGES), LABELS) + 0.75 * cross_entropy(worst, LABELS)
     torch.testing.assert_close(found, expected)
     assert (cross_entropy(worst, LABELS) > cross_entropy(NET(IMAGES), LABELS)).all()

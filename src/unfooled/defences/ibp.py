@@ -2,7 +2,7 @@
 
 from torch import nn
 
-from unfooled import bounds
+from unfooled import interval
 from unfooled.inner import grown
 from unfooled.losses import cross_entropy
 from unfooled.randomness import Draws
@@ -26,8 +26,8 @@ def ibp(
 
     Interval bound propagation carries "each pixel within eps" through the network, layer by layer;
     what comes out is an upper bound of every wrong logit less the right one. A network that is
-    trained so is certified by the same bounds, `bounds.certified`. Not for batch normalisation,
-    whose statistics have no bounds while it learns them.
+    trained so is certified by the same bounds, the first that `bounds.certified` asks. Not for
+    batch normalisation, whose statistics have no bounds while it learns them.
 
     Args:
         eps: Linf, in pixel units, reached after the warm-up.
@@ -36,12 +36,12 @@ def ibp(
         kappa: the weight that the images without change end with; it falls from 1 as eps grows.
 
     Raises:
-        InvalidModel: the network has a layer that `bounds` does not know.
+        InvalidModel: the network has a layer that `interval` does not know.
 
     Source: Gowal et al. 2018, https://arxiv.org/abs/1810.12715, equation 12 and section 3.
     """
     now = grown(eps, progress, warm_up, start)
-    worst = bounds.margins(model, images, labels, Threat("Linf", now))
+    worst = interval.margins(model, images, labels, Threat("Linf", now))
     share = 1 - (1 - kappa) * (now / eps if eps else 1.0)
     clean = cross_entropy(model(images), labels)
     return share * clean + (1 - share) * cross_entropy(worst, labels)
