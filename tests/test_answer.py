@@ -38,7 +38,7 @@ def result(recipe: Recipe, seeds: int, last: float, **changes: Any) -> RecipeRes
         "curves": curves,
         "corrupted": {},
         "certified": None,
-        "unrefuted": None,
+        "bracket": None,
         "overfitted": (),
         "confusion": (),
         "history": (),

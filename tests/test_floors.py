@@ -33,7 +33,7 @@ FLOORS = {
         *("finding", "pulse", "doctor", "probing"),
     ],
     "judgement": [
-        *("statistics", "outcomes", "targeted", "results", "standing", "answer"),
+        *("statistics", "outcomes", "bracket", "targeted", "results", "standing", "answer"),
         *("check", "checks"),
     ],
     "runs": [
@@ -51,7 +51,16 @@ FLOORS = {
     ],
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
-        *("reports", "publishing", "sheet", "exhibit", "guide", "evaluating", "asking"),
+        *(
+            "certainty",
+            "reports",
+            "publishing",
+            "sheet",
+            "exhibit",
+            "guide",
+            "evaluating",
+            "asking",
+        ),
         *("gate", "card"),
     ],
     "the front door": [

@@ -163,7 +163,7 @@ def _corruptions(file: keys.Corruptions) -> Corruptions:
 
 
 def _certificates(file: keys.Certificates) -> Certificates:
-    return Certificates(tuple(file.eps), file.images, file.slopes, file.branches)
+    return Certificates(tuple(file.eps), file.images, file.slopes, file.branches, file.norm)
 
 
 def _fits(study: Study) -> None:

@@ -27,6 +27,7 @@ from unfooled.threat import Threat
 _MARGIN = 0.02  # the largest difference that nobody would care about
 _STEPS = 4  # from no attack to the largest eps, where an attack is quick
 _STRONG = ("autoattack", "fmn", "spatial")  # the first that has the norm is the usual attack
+_SLOPES, _BRANCHES = 0, 0  # how far up the ladder of bounds; more may take minutes
 _SCORES = "square"  # the usual one where there is no gradient
 
 
@@ -160,7 +161,7 @@ def _certificates(entries: Sequence[Entry], data: Dataset, order: Order) -> Cert
             )
     except (InvalidModel, InvalidThreat):
         return None
-    return Certificates(order.eps, order.n)
+    return Certificates(order.eps, order.n, _SLOPES, _BRANCHES, order.norm)
 
 
 def entry(which: str, data: Dataset, **told: Any) -> Entry:

@@ -204,6 +204,47 @@ def evaluate_split(
     return gathered(parts(), len(ids))
 
 
+def untouched(
+    model: nn.Module, split: Split, ids: Labels, attack: Attack, threats: Sequence[Threat]
+) -> Evaluation:
+    """The facts of an attack that need not be made: the images are shown to stand against it.
+
+    Args:
+        model, split, ids, attack, threats: as in `evaluate_split`.
+    """
+    device, reads = home(model), list[NDArray[np.int64]]()
+    for part in ids.split(_AT_ONCE):
+        reads.append(read(predict(model, split.pixels(part).to(device))))
+    clean, shape = np.concatenate(reads), (len(threats), len(ids))
+    reading, nothing = np.broadcast_to(clean, shape).copy(), np.zeros(shape, dtype=np.int64)
+    labels = split.labels[ids].numpy()
+    return Evaluation(
+        attack=attack.name,
+        threats=tuple(sorted(threats, key=lambda threat: threat.eps)),
+        ids=ids.numpy(),
+        labels=labels,
+        targets=None,
+        clean=clean,
+        read_as=reading,
+        distance=np.zeros(shape),
+        inside=np.ones(shape, dtype=bool),
+        read_at_8bit=reading.copy(),
+        inside_at_8bit=np.ones(shape, dtype=bool),
+        forward=nothing,
+        backward=nothing.copy(),
+        until=np.where(clean == labels, -1, nothing),
+    )
+
+
+def merged(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation of one attack on different images, in the order of their ids."""
+    whole = gathered(parts, sum(len(part.ids) for part in parts))
+    order = np.argsort(whole.ids, kind="stable")
+    facts = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
+    sorted_ = {name: fact[..., order] for name, fact in facts.items() if hasattr(fact, "shape")}
+    return dataclasses.replace(whole, **sorted_)
+
+
 def gathered(parts: Iterable[Evaluation], n: int) -> Evaluation:
     """One evaluation of n images out of those of a few at a time.
 

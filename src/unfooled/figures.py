@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unfooled import board, matrices, ranking
+from unfooled.certainty import certainty
 from unfooled.drawing import COLOURS, DASHES, FAINT, INK, WRONG, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
@@ -228,6 +229,7 @@ def all_figures(report: Report) -> dict[str, Figure]:
     found = [curves(report), matrices.confusion(report)]
     found += [] if report.study.given else [learning(report)]
     found += matrices.targeted(report)
+    found += [one for one in [certainty(report)] if one is not None]
     if results.comparisons:
         found += [board.board(report)]
         found += [ranking.ranked(report)] if ranking.many(report) else [effects(report)]

@@ -30,7 +30,7 @@ from unfooled import (
     transform,
 )
 from unfooled.attack import Attacked
-from unfooled.certified import certified
+from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset, Split
 from unfooled.errors import JobFailed
@@ -42,6 +42,7 @@ from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
 
 FORMAT = 3  # of the files in a run's folder
+CERTIFIED = "certified"  # the kind of the jobs that show which images stand
 _DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
 # What bounds of one image cost, in its passes: linear ones, each step of slopes, each branch.
@@ -63,7 +64,8 @@ class Job:
         sweep: index of the sweep, for an attack.
         key: SHA-256 of all that decides the result.
         needs: the jobs whose networks it works with: first the one that it is about, then those
-            that an attack crafts on; none for a training.
+            that an attack crafts on, and last the certificates of images that it may spare; none
+            for a training.
         cost: roughly how long it takes, in passes of one image through the network.
     """
 
@@ -100,16 +102,21 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         others = tuple(
             job for (other, at), job in trainings.items() if at == seed and other != index
         )
-        for place, sweep in enumerate(study.sweeps):
-            needs = (train, *others) if sweep.uses_surrogates else (train,)
-            met = [judged[job.key] for job in needs]
-            own = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
-            key = _key({"train": met, "sweep": own, "split": study.split})
-            cost = _attack_cost(sweep, len(data.split(study.split)), len(data.classes))
-            found.append(Job("attack", index, seed, place, key, needs, cost))
+        shown: tuple[Job, ...] = ()
         for kind, what, cost in measured:
             key = _key({"train": judged[train.key], kind: what, "split": study.split})
             found.append(Job(kind, index, seed, 0, key, (train,), cost))
+            shown = (found[-1],) if kind == CERTIFIED else shown
+        for place, sweep in enumerate(study.sweeps):
+            networks = (train, *others) if sweep.uses_surrogates else (train,)
+            spare = shown if study.certificates and study.certificates.spares(sweep) else ()
+            met = [judged[job.key] for job in networks]
+            own = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
+            what = {"train": met, "sweep": own, "split": study.split}
+            what |= {"spared": [job.key for job in spare]} if spare else {}
+            cost = _attack_cost(sweep, len(data.split(study.split)), len(data.classes))
+            job = Job("attack", index, seed, place, _key(what), (*networks, *spare), cost)
+            found.append(job)
         beside = _surrogate(trainings, index, seed)
         met = [judged[job.key] for job in (train, *beside)]
         asked = [plain["audit"], study.threat.norm, study.threat.eps]
@@ -156,7 +163,7 @@ def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:
         images = min(study.certificates.images or n, n)
         one = _CROWN + _SLOPE * study.certificates.slopes + _PART * study.certificates.branches
         cost = one * images * len(study.certificates.eps)
-        found.append(("certified", plain["certificates"], cost))
+        found.append((CERTIFIED, plain["certificates"], cost))
     return found
 
 
@@ -262,11 +269,18 @@ class Worker:
         whole = [content for content in weights if content is not None]
         if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
+        pairs = list(zip(job.needs, whole, strict=True))
         network, *others = [
             self._judged(one.recipe, content).to(device)
-            for one, content in zip(job.needs, whole, strict=True)
+            for one, content in pairs
+            if one.kind in ("train", "load")
         ]
-        return _packed(self._facts(job, network, others))
+        shown = [
+            Certified.of_arrays(unpacked(content))
+            for one, content in pairs
+            if one.kind == CERTIFIED
+        ]
+        return _packed(self._facts(job, network, others, shown))
 
     def _judged(self, recipe: int, content: bytes) -> nn.Module:
         """The network of a recipe, behind the recipe's preprocessors."""
@@ -280,7 +294,13 @@ class Worker:
         found = [preprocessor.find(name, **options) for name, options in before]
         return preprocessor.defended(network, found).eval()
 
-    def _facts(self, job: Job, network: nn.Module, others: Sequence[nn.Module]) -> Arrays:
+    def _facts(
+        self,
+        job: Job,
+        network: nn.Module,
+        others: Sequence[nn.Module],
+        shown: Sequence[Certified],
+    ) -> Arrays:
         study, data = self.study, self.data
         split, sweep = data.split(study.split), study.sweeps[job.sweep]
         if job.kind == "pictures":
@@ -288,9 +308,13 @@ class Worker:
         if job.kind == "attack":
             kept: list[NDArray[np.float32]] = []
             keep = partial(_fooling, kept) if study.keeps_images else _nothing
-            facts = attacked(network, others, split, data.classes, sweep, job.seed, keep)
-            own = {"adversarial": np.concatenate(kept, axis=1)} if kept else {}
-            return {**facts.arrays(), **own}
+            spared = _spared(shown, sweep)
+            facts = attacked(network, others, split, data.classes, sweep, job.seed, spared, keep)
+            if not kept:
+                return facts.arrays()
+            images = np.zeros((*facts.read_as.shape, *kept[0].shape[2:]), np.float32)
+            images[:, ~np.isin(facts.ids, spared)] = np.concatenate(kept, axis=1)
+            return {**facts.arrays(), "adversarial": images}
         if job.kind == "probed":
             ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
             told = (network, split, ids, study.threat, others, len(data.classes))
@@ -301,12 +325,9 @@ class Worker:
             return corrupted(
                 network, split, ids, asked.names, asked.severities, draws=draws
             ).arrays()
-        if study.certificates is not None and job.kind == "certified":
-            shown = study.certificates
-            ids = split.sample(shown.images or len(split))
-            return certified(
-                network, split, ids, shown.eps, slopes=shown.slopes, branches=shown.branches
-            ).arrays()
+        if study.certificates is not None and job.kind == CERTIFIED:
+            ids = split.sample(study.certificates.images or len(split))
+            return certified(network, split, ids, study.certificates).arrays()
         raise ValueError(f"there is no job of the kind {job.kind}")
 
 
@@ -317,11 +338,14 @@ def attacked(
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
+    spared: NDArray[np.int64],
     seen: Seen,
 ) -> Evaluation:
     """The facts of one sweep on one network; `others` are those of the other recipes.
 
-    `seen` is as in `evaluation.evaluate_split`.
+    Args:
+        spared: ids of images that are shown to stand, so that no attack on them is made.
+        seen: as in `evaluation.evaluate_split`.
     """
     ids = split.sample(sweep.images or len(split))
     draws = Draws(seed, f"attack/{sweep.attack}", ids)
@@ -331,16 +355,24 @@ def attacked(
         images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
         rows, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
         ids, aims = ids[rows.cpu()], aims.cpu()
-    return evaluation.evaluate_split(
-        network,
-        split,
-        ids,
-        sweep.armed(others),
-        sweep.threats,
-        draws=draws,
-        targets=aims,
-        seen=seen,
-    )
+    armed, threats = sweep.armed(others), sweep.threats
+    free = torch.isin(ids, torch.from_numpy(spared))
+    parts = []
+    if free.any():
+        parts.append(evaluation.untouched(network, split, ids[free], armed, threats))
+    if not free.all():
+        aims = None if aims is None else aims[~free]
+        facts = evaluation.evaluate_split(
+            network, split, ids[~free], armed, threats, draws=draws, targets=aims, seen=seen
+        )
+        parts.append(facts)
+    return parts[0] if len(parts) == 1 else evaluation.merged(parts)
+
+
+def _spared(shown: Sequence[Certified], sweep: Sweep) -> NDArray[np.int64]:
+    """The ids of the images that are shown to stand against all of a sweep."""
+    found = [one.ids[one.within(sweep.eps[-1])] for one in shown]
+    return np.concatenate([np.empty(0, np.int64), *found])
 
 
 def _nothing(_: Evaluation, __: list[Attacked]) -> None:

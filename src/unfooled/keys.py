@@ -207,6 +207,7 @@ class Certificates(_Strict):
 
     eps: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)]
     images: int | None = Field(default=None, ge=1)
+    norm: Literal["Linf", "L2"] = "Linf"
     slopes: int = Field(default=0, ge=0, le=1000)
     branches: int = Field(default=0, ge=0, le=1_000_000)
 

@@ -88,10 +88,11 @@ def _seeds(count: int) -> str:
 
 
 def _measured(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
-    """What came of the attacks."""
+    """What came of the attacks, what is certain, and whether it can be believed."""
     shown = [figures[name] for name in figures if name.startswith("digits-")]
     found = [
         Section("Can the numbers be trusted?", _AUDIT, (tables.audit(report),)),
+        *_certain(report, figures),
         Section("Robust accuracy in numbers", (), tuple(tables.robust(report))),
         Section("What the network sees", _pictures_words(report), (), tuple(shown)),
         Section("Which class is read as which", (), (), (figures["confusion"],)),
@@ -101,6 +102,13 @@ def _measured(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
         aimed = Section("Turned into a chosen class", (_AIMED,), (tables.aimed(report),), matrices)
         found.append(aimed)
     return found
+
+
+def _certain(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
+    if "certainty" not in figures:
+        return []
+    table, figure = tables.bracket(report), figures["certainty"]
+    return [Section("What is certain", (), (table,), (figure,))]
 
 
 def _made(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
@@ -142,8 +150,6 @@ def _compared(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     more = []
     if report.results.recipes[0].corrupted:
         more.append(tables.corrupted(report))
-    if report.results.recipes[0].certified is not None:
-        more.append(tables.certified(report))
     sections.append(Section("What helps against what", (), tuple(more), (figures["board"],)))
     return sections
 

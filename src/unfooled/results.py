@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from unfooled import outcomes, statistics
+from unfooled.bracket import Bracket, bracket
 from unfooled.certified import Certified
 from unfooled.corrupted import Corrupted
 from unfooled.outcomes import CLEAN, CORRUPTION, WORST, Facts, Tables
@@ -60,7 +61,7 @@ class RecipeResult:
         corrupted: accuracy under each common corruption, the mean over its severities, and under
             "common corruptions", the mean of all; empty if none was asked for.
         certified: the share of the images that bounds show to stand; None if not asked for.
-        unrefuted: the share around which bounds met no image that is misread; None as well.
+        bracket: the same beside what attacks left, on the same images; None as well.
         overfitted: seeds that showed catastrophic overfitting.
         confusion: share of the images of a class (row) that are read as a class (column) under the
             worst case at the study's eps; the last column counts what the network reads as nothing.
@@ -78,7 +79,7 @@ class RecipeResult:
     curves: tuple[Curve, ...]
     corrupted: Mapping[str, Estimate]
     certified: Curve | None
-    unrefuted: Curve | None
+    bracket: Bracket | None
     overfitted: tuple[int, ...]
     confusion: tuple[tuple[float, ...], ...]
     history: tuple[tuple[Mapping[str, float | None], ...], ...]
@@ -303,8 +304,8 @@ def _recipe(
             for (attack, norm, _), table in tables.items()
             if norm == CORRUPTION
         },
-        certified=_share("certified", certificates, "stands"),
-        unrefuted=_share("unrefuted", certificates, "unrefuted"),
+        certified=_certified(certificates),
+        bracket=bracket(study, facts, recipe, seeds, certificates),
         overfitted=tuple(s for s, head in zip(seeds, heads, strict=True) if head["overfitted"]),
         confusion=outcomes.confusion(study, facts, recipe, seeds, classes),
         history=tuple(tuple(head["history"]) for head in heads),
@@ -323,13 +324,12 @@ def _curves(tables: Tables) -> list[Curve]:
     return curves
 
 
-def _share(name: str, facts: Sequence[Certified], field: str) -> Curve | None:
+def _certified(facts: Sequence[Certified]) -> Curve | None:
     if not facts:
         return None
     eps = facts[0].eps
-    tables = np.stack([getattr(one, field) for one in facts])
-    found = tuple(statistics.share(tables[:, row]) for row in range(len(eps)))
-    return Curve(name, "Linf", found[0].images, eps, found)
+    found = tuple(statistics.share(np.stack([one.within(size) for one in facts])) for size in eps)
+    return Curve("certified", facts[0].norm, found[0].images, eps, found)
 
 
 def _pairs(study: Study, whole: Sequence[int]) -> tuple[list[tuple[int, int]], ...]:

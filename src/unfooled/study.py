@@ -85,7 +85,8 @@ class Certificates:
     """How many images are shown to stand, and how many fall, by bounds.
 
     Attributes:
-        eps: ascending, of Linf.
+        norm: "Linf" or "L2".
+        eps: ascending.
         images: how many test images, drawn once and for all; None takes every one.
         slopes, branches: of `bounds.examined`, for what the quicker bounds leave open.
     """
@@ -94,6 +95,11 @@ class Certificates:
     images: int | None = None
     slopes: int = 0
     branches: int = 0
+    norm: str = "Linf"
+
+    def spares(self, sweep: Sweep) -> bool:
+        """Whether an attack need not be made where an image is shown to stand against it."""
+        return self.norm == sweep.norm and not sweep.targets and sweep.eps[-1] <= self.eps[-1]
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,12 @@ def certificates(evidence: Evidence) -> list[Finding]:
         wrong = 0
         for key, shown in own:
             for (of, seed, place), facts in evidence.facts.items():
-                if (of, seed) != key or evidence.study.sweeps[place].norm != "Linf":
+                if (of, seed) != key or evidence.study.sweeps[place].norm != shown.norm:
                     continue
-                ids, here, there = np.intersect1d(shown.ids, facts.ids, return_indices=True)
+                _, here, there = np.intersect1d(shown.ids, facts.ids, return_indices=True)
                 for row, threat in enumerate(facts.threats):
-                    within = [at for at, eps in enumerate(shown.eps) if eps >= threat.eps]
-                    if within and len(ids):
-                        stands = shown.stands[within[0]][here]
-                        wrong += int((stands & facts.fooled[row][there]).sum())
+                    stands = shown.within(threat.eps)[here]
+                    wrong += int((stands & facts.fooled[row][there]).sum())
         if own:
             sentence = f"{wrong:,} fooled images had been shown to stand"
             verdict = "failed" if wrong else "ok"
