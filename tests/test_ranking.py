@@ -1,20 +1,25 @@
 """A whole ablation on stripes: doses, a bundle, corruptions and certificates, up to the page."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import toys
 
-from unfooled import board, publish, ranking, run
+from unfooled import board, publishing, ranking, run
 from unfooled.answer import answer
+from unfooled.evaluation import Evaluation
 from unfooled.figures import all_figures
+from unfooled.jobs import unpacked
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.page import page
 from unfooled.recipe import Plan, Recipe
 from unfooled.report import Report, gather
 from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
+FACTS = "facts/plain-0-0-pgd-Linf.npz"
 PLAN = Plan(epochs=1, batch_size=40, learning_rate=0.01)
 
 
@@ -55,7 +60,7 @@ def study() -> Study:
 def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("ablation")
     assert run.run(study(), folder, device="cpu", workers=2) == []
-    publish.publish(gather(folder), folder)
+    publishing.publish(gather(folder), folder)
     assert (folder / "report" / "results.pdf").read_bytes()[:5] == b"%PDF-"
     return gather(folder)
 
@@ -134,14 +139,29 @@ def test_certificates_are_told(tmp_path: Path) -> None:
     assert curve is not None
     assert (curve.eps, curve.images) == ((0.001, 0.2), 20)
     assert curve.robust[0].value >= curve.robust[1].value
-    most = found.results.recipe("plain").unrefuted
-    assert most is not None
-    pairs = zip(curve.robust, most.robust, strict=True)
+    ends = found.results.recipe("plain").bracket
+    assert ends is not None
+    pairs = zip(ends.certified, ends.attacked, strict=True)
     assert all(low.value <= high.value for low, high in pairs)
     tables = [table for section in page(found).sections for table in section.tables]
     (table,) = [table for table in tables if table.title.startswith("Certified")]
-    assert table.rows[0][1].startswith(f"{100 * curve.robust[0].value:.1f}")
-    assert table.rows[0][1].endswith(f"at most {100 * most.robust[0].value:.1f}")
+    assert table.rows[0][2].startswith(f"{100 * ends.certified[0].value:.1f}")
+    assert table.rows[0][3].startswith(f"{100 * ends.attacked[0].value:.1f}")
+
+
+def test_what_is_certified_is_spared_the_attack_and_nothing_else_changes(tmp_path: Path) -> None:
+    sweep = Sweep("pgd", {"steps": 3}, "Linf", (0.0, 0.001))
+    alone = toys.study(sweeps=(sweep,), answer_eps=0.001)
+    spared = replace(alone, certificates=Certificates((0.001,), 20))
+    facts = []
+    for place, study in enumerate((alone, spared)):
+        folder = tmp_path / str(place)
+        assert run.run(study, folder, device="cpu", workers=1) == []
+        facts.append(Evaluation.of_arrays(unpacked((folder / FACTS).read_bytes())))
+    first, second = facts
+    assert np.array_equal(first.ids, second.ids)
+    assert np.array_equal(first.robust, second.robust)
+    assert second.forward.sum() < first.forward.sum()
 
 
 def test_a_study_on_the_validation_images_attacks_those(tmp_path: Path) -> None:

@@ -77,6 +77,11 @@ class Job:
     needs: "tuple[Job, ...]"
     cost: float
 
+    @property
+    def depth(self) -> int:
+        """How many jobs have to be done before it, one after the other."""
+        return max((1 + one.depth for one in self.needs), default=0)
+
     def name(self, study: Study) -> str:
         """Unique within a study."""
         return study.job_name(self.kind, self.recipe, self.seed, self.sweep)
@@ -128,7 +133,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
             first = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
             key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
-    return sorted(found, key=lambda job: (bool(job.needs), -job.cost))
+    return sorted(found, key=lambda job: (job.depth, -job.cost))
 
 
 def _surrogate(trainings: Mapping[tuple[int, int], Job], recipe: int, seed: int) -> tuple[Job, ...]:
