@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from unfooled import __version__, commands
+from unfooled import __version__, commands, workbench
 from unfooled.errors import DataMissing, UnfooledError, UnknownName
 from unfooled.terminal import busy, err, out
 
@@ -27,8 +27,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
     "An answer with error bars.",
-    epilog="Exit codes: 0 done, 1 some jobs failed or a model is refused, 2 a mistake of the user, "
-    "130 interrupted.",
+    epilog="Exit codes: 0 done, 1 some jobs failed, a model is refused or images do not stand, "
+    "2 a mistake of the user, 130 interrupted.",
 )
 
 FOLDERS = (
@@ -198,6 +198,7 @@ def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
 
 
 app.command()(commands.doctor)
+app.command()(workbench.verify)
 
 
 @app.command("list")

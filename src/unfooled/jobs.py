@@ -191,13 +191,17 @@ class Worker:
         if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
         network, *others = [
-            self._judged(one.recipe, content).to(device)
+            self.judged(one.recipe, content).to(device)
             for one, content in zip(job.needs, whole, strict=True)
         ]
         return _packed(self._facts(job, network, others))
 
-    def _judged(self, recipe: int, content: bytes) -> nn.Module:
-        """The network of a recipe, behind the recipe's preprocessors."""
+    def judged(self, recipe: int, content: bytes) -> nn.Module:
+        """The network of a recipe, behind the recipe's preprocessors.
+
+        Raises:
+            InvalidData, InvalidModel: as `model.restored`.
+        """
         data, before = self.data, self.study.recipes[recipe].input
         shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
         network = model.restored(content, self.study.model, **shape)

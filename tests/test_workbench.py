@@ -1,0 +1,69 @@
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+import toys
+
+from unfooled import cli
+
+
+@pytest.fixture
+def weights(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A network of a run, in the folder where the command runs."""
+    monkeypatch.chdir(tmp_path)
+    return toys.saved(tmp_path / "plain-0.safetensors").name
+
+
+def commanded(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    """A command in this process; its exit code."""
+    monkeypatch.setattr(sys, "argv", ["unfooled", *arguments])
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    with pytest.raises(SystemExit) as ended:
+        cli.main()
+    return int(ended.value.code or 0)
+
+
+def test_images_are_verified_and_fall_by_the_exit_code(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commanded(monkeypatch, "attack", "--model", weights, "--n", "9", "--out", "here") == 0
+    capsys.readouterr()
+    assert commanded(monkeypatch, "verify", "here") == 0
+    shown = capsys.readouterr()
+    assert "9 of 9 images are what their facts say, 11 of 11 files have their hash" in shown.out
+    assert shown.err == ""
+    next(Path("here/png").iterdir()).unlink()
+    assert commanded(monkeypatch, "verify", "here", "--model", weights) == 1
+    shown = capsys.readouterr()
+    assert "8 of 9 images" in shown.out
+    assert "hash: they are missing: png/" in shown.out
+
+
+def test_a_run_is_verified(
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commanded(monkeypatch, "verify", str(small_run)) == 0
+    assert "21 of 21 files" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "no folder of unfooled attack"),
+        (["."], "no folder of unfooled attack"),
+        ([".", "--weights", "w.pt"], "--weights belongs to a network that --model names"),
+        ([".", "--device", "tpu"], "device must be"),
+    ],
+)
+def test_a_mistake_in_verify_gets_one_line(
+    weights: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert commanded(monkeypatch, "verify", *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert len(errors.splitlines()) == 1
