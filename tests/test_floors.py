@@ -12,7 +12,7 @@ HOUSE = Path(unfooled.__file__).parent
 
 # A plural folder lives on the floor of the singular file beside it.
 FLOORS = {
-    "words": ["errors", "shapes"],
+    "words": ["errors", "shapes", "wording"],
     "mathematics of one batch": [
         *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
         *("geometry", "kernels", "layers", "chain", "borders", "l1_box", "victim", "specimens"),
@@ -24,10 +24,20 @@ FLOORS = {
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
         *("checkpoint", "exported", "onnx"),
     ],
-    "acts": ["inner", "ascent", "starts", "attack", "attacks", "defence", "defences"],
+    "acts": [
+        "inner",
+        "ascent",
+        "starts",
+        "attack",
+        "attacks",
+        "defence",
+        "defences",
+        "peer",
+        "peers",
+    ],
     "one training, one evaluation, one question": [
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
-        *("finding", "pulse", "doctor"),
+        *("finding", "pulse", "doctor", "comparing"),
     ],
     "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
     "runs": [

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from unfooled.answer import percent
 from unfooled.page import page
 from unfooled.report import Report
 from unfooled.tables import Table, pairs, summary
+from unfooled.wording import percent
 
 
 def tables(report: Report) -> Iterator[Table]:

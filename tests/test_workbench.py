@@ -1,3 +1,4 @@
+import importlib.metadata
 import signal
 import sys
 from pathlib import Path
@@ -64,6 +65,64 @@ def test_a_mistake_in_verify_gets_one_line(
     said: str,
 ) -> None:
     assert commanded(monkeypatch, "verify", *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+
+
+LIBRARY = """
+PACKAGE = "numpy"
+def still(model, task, batch, seed):
+    return lambda images, labels: [images]
+def broken(model, task, batch, seed):
+    raise ArithmeticError("no [red]luck[/red] today")
+"""
+
+
+def test_tools_are_compared_in_a_table(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("mine.py").write_text(LIBRARY)
+    given = ["--n", "9", "--tool", "mine.py:still", "--tool", "mine.py:broken", "--steps", "3"]
+    assert commanded(monkeypatch, "compare-tools", weights, *given) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    for part in ("says", "judged", "unfooled", "mine.py:still", "no [red]luck[/red] today"):
+        assert part in shown.out
+
+
+def test_tools_that_are_not_installed_are_named(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("importlib.metadata.version", missing)
+    assert commanded(monkeypatch, "compare-tools", weights, "--n", "3", "--attack", "fgsm") == 0
+    assert "pip install torchattacks brings it" in capsys.readouterr().out
+
+
+def missing(name: str) -> str:
+    raise importlib.metadata.PackageNotFoundError(name)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--tool", "fullbox"], "did you mean 'foolbox'"),
+        (["--attack", "pgdd"], "did you mean 'pgd'"),
+        (["--steps", "0"], "at least 1 step"),
+        (["--eps", "8/0"], "eps must be"),
+        (["--eps", "0"], "eps above 0"),
+        (["--norm", "L0"], "pgd does not attack under L0"),
+        (["--n", "0"], "at least 1"),
+    ],
+)
+def test_a_mistake_in_a_comparison_gets_one_line(
+    weights: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert commanded(monkeypatch, "compare-tools", weights, *arguments) == 2
     errors = capsys.readouterr().err
     assert said in errors
     assert len(errors.splitlines()) == 1

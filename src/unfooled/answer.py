@@ -7,6 +7,7 @@ from unfooled import transform
 from unfooled.outcomes import WORST
 from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS, HELPS, HURTS, NO_DIFFERENCE, Estimate
+from unfooled.wording import percent, points
 
 _ONLY_DOSES = "The figures of the doses hold the answer."
 _LISTED = 6  # recipes that a sentence can hold one by one
@@ -71,17 +72,6 @@ def answer(results: Results, classes: Sequence[str] = ()) -> Answer:
 def quoted(recipe: RecipeResult) -> str:
     """A recipe's title in quotation marks: it may hold commas."""
     return f"\N{LEFT DOUBLE QUOTATION MARK}{recipe.title}\N{RIGHT DOUBLE QUOTATION MARK}"
-
-
-def percent(share: float, digits: int = 1) -> str:
-    """0.405 as "40.5 %", with a space that no line breaks at."""
-    return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"
-
-
-def points(difference: float, digits: int = 1) -> str:
-    """-0.075 as "-7.5", with a real minus sign; percentage points."""
-    text = f"{100 * difference:+.{digits}f}"
-    return "0" + text[2:] if float(text) == 0 else text.replace("-", "\N{MINUS SIGN}")
 
 
 def points_interval(estimate: Estimate) -> str:

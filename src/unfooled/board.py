@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unfooled.answer import percent, points
 from unfooled.drawing import FAINT, INK, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import HELPS, HURTS, NO_DIFFERENCE, Estimate
+from unfooled.wording import percent, points
 
 if TYPE_CHECKING:
     from matplotlib.patches import Rectangle

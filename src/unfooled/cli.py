@@ -33,7 +33,7 @@ app = typer.Typer(
 
 FOLDERS = (
     *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
-    *("reports", "engines"),
+    *("reports", "engines", "peers"),
 )
 LISTED = (*FOLDERS, "studies", "transforms")
 _HERE = Path(__file__).parent
@@ -199,6 +199,7 @@ def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
 
 app.command()(commands.doctor)
 app.command()(workbench.verify)
+app.command("compare-tools")(workbench.compare_tools)
 
 
 @app.command("list")

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from unfooled import board, matrices, ranking
-from unfooled.answer import percent, points, points_interval
+from unfooled.answer import points_interval
 from unfooled.drawing import COLOURS, DASHES, FAINT, INK, WRONG, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
 from unfooled.results import Curve, RecipeResult
+from unfooled.wording import percent, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

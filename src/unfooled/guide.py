@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfooled import attack, catalog
-from unfooled.answer import percent
 from unfooled.attack import Attack
 from unfooled.crafting import Crafted
 from unfooled.statistics import Estimate, share
+from unfooled.wording import percent
 
 # From the attacker that knows most to the one that knows nothing.
 KNOWS = {
@@ -144,7 +144,12 @@ def _interval(estimate: Estimate) -> str:
 
 def usual(found: Attack, norm: str) -> str:
     """An eps to begin with: infinite for a nearest attack, as it looks everywhere anyway."""
-    return "inf" if found.promise == "nearest" else f"{_USUAL.get(norm, 0.1):g}"
+    return "inf" if found.promise == "nearest" else eps(norm)
+
+
+def eps(norm: str) -> str:
+    """A finite eps to begin with."""
+    return f"{_USUAL.get(norm, 0.1):g}"
 
 
 def _set(found: Attack) -> Sequence[tuple[str, object]]:

@@ -5,12 +5,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unfooled.answer import percent
 from unfooled.drawing import INK, Figure, drawn_on, finished
 from unfooled.report import Report
 from unfooled.results import RecipeResult
 from unfooled.statistics import Estimate
 from unfooled.targeted import Targeted
+from unfooled.wording import percent
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

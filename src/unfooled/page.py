@@ -4,7 +4,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from unfooled import tables
-from unfooled.answer import points
 from unfooled.drawing import Figure
 from unfooled.evaluation import UNREAD
 from unfooled.figures import all_figures
@@ -13,6 +12,7 @@ from unfooled.ranking import many
 from unfooled.report import Report
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS
 from unfooled.tables import Table
+from unfooled.wording import points
 
 
 @dataclass(frozen=True)

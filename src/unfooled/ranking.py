@@ -6,12 +6,13 @@ All are paired differences from what they are compared with, or curves with thei
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unfooled.answer import percent, points, points_interval
+from unfooled.answer import points_interval
 from unfooled.drawing import COLOURS, DASHES, FAINT, INK, Figure, drawn_on, finished
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
 from unfooled.statistics import HELPS, HURTS, Estimate
+from unfooled.wording import percent, points
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

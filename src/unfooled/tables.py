@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from unfooled import attack, defence
-from unfooled.answer import percent, points, points_interval, quoted
+from unfooled.answer import points_interval, quoted
 from unfooled.model import Layer
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.recipe import Recipe
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult
 from unfooled.statistics import Estimate
+from unfooled.wording import percent, points
 
 _STEPS = 3  # recipes whose steps the first page can hold
 _LONG = 13  # letters
