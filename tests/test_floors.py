@@ -37,7 +37,7 @@ FLOORS = {
     ],
     "one training, one evaluation, one question": [
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
-        *("finding", "pulse", "doctor", "comparing"),
+        *("finding", "pulse", "normalisation", "doctor", "comparing"),
     ],
     "judgement": ["statistics", "outcomes", "targeted", "results", "answer"],
     "runs": [

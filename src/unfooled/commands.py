@@ -39,7 +39,7 @@ def doctor(
     mean: Mean = None,
     std: Std = None,
     data: Annotated[Path | None, typer.Option(help="Folder of the data files.")] = None,
-    n: Annotated[int, typer.Option("--n", help="Test images.")] = 500,
+    n: Annotated[int, typer.Option("--n", help="Test images.")] = 200,
     device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
 ) -> None:
     """Check in seconds whether a model can be evaluated, and say what would do if not."""
