@@ -20,7 +20,15 @@ FLOORS = {
     ],
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
-        *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors", "bounds"),
+        *(
+            "corruption",
+            "strokes",
+            "corruptions",
+            "preprocessor",
+            "preprocessors",
+            "bounds",
+            "smoothing",
+        ),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
         *("checkpoint", "exported", "onnx"),
     ],
@@ -55,7 +63,7 @@ FLOORS = {
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
         *("reports", "publish", "sheet", "exhibit", "guide"),
-        *("kept", "rejudging", "rereading", "verifying", "auditing"),
+        *("kept", "rejudging", "rereading", "verifying", "auditing", "radii"),
     ],
     "the front door": [
         "cli",

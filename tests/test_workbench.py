@@ -1,4 +1,5 @@
 import importlib.metadata
+import json
 import signal
 import sys
 from pathlib import Path
@@ -123,6 +124,44 @@ def test_a_mistake_in_a_comparison_gets_one_line(
     said: str,
 ) -> None:
     assert commanded(monkeypatch, "compare-tools", weights, *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert len(errors.splitlines()) == 1
+
+
+def test_a_network_is_smoothed_and_the_radii_are_written(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["--sigma", "0.1", "--n", "6", "--votes", "50", "--first", "5", "--radii", "0,0.05"]
+    assert commanded(monkeypatch, "smooth", weights, *given) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    for part in ("6 images", "L2 0.05", "certified accuracy", "nothing about the network"):
+        assert part in shown.out
+    found = json.loads(Path("runs/smooth/plain-0-0.1.json").read_bytes())
+    assert [one["radius"] for one in found["certified_accuracy"]] == [0, 0.05]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--sigma", "0"], "sigma must be above 0"),
+        (["--votes", "0"], "at least 1"),
+        (["--alpha", "2"], "alpha must be"),
+        (["--radii", "-1", "--votes", "5", "--first", "1"], "radii must be 0 or more"),
+        (["--radii", "much"], "numbers are written like"),
+        (["--n", "0"], "at least 1"),
+        (["--out", "plain-0.safetensors/x.json"], "choose another by --out"),
+    ],
+)
+def test_a_mistake_in_smoothing_gets_one_line(
+    weights: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    arguments: list[str],
+    said: str,
+) -> None:
+    assert commanded(monkeypatch, "smooth", weights, *arguments) == 2
     errors = capsys.readouterr().err
     assert said in errors
     assert len(errors.splitlines()) == 1

@@ -200,6 +200,7 @@ def _told_attack(crafted: "Crafted", paths: list[Path]) -> None:
 app.command()(commands.doctor)
 app.command()(workbench.verify)
 app.command("compare-tools")(workbench.compare_tools)
+app.command()(workbench.smooth)
 
 
 @app.command("list")

@@ -42,8 +42,8 @@ def gradients(model: nn.Module, images: Images) -> Finding:
         return Finding(
             "gradient",
             "doubt",
-            f"it is exactly zero for {percent(share, 0)} of the images, so attacks stand "
-            "still; something rounds, clips or is cut off from the graph: wrap it by obfuscated.bpda",
+            f"it is exactly zero for {percent(share, 0)} of the images, so attacks stand still; "
+            "something rounds, clips or is cut off from the graph: wrap it by obfuscated.bpda",
             share,
         )
     return Finding(
