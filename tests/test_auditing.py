@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from unfooled import jobs, store
-from unfooled.auditing import audit
+from unfooled.auditing import audit, code
 from unfooled.errors import RunRefused
 from unfooled.rejudging import Verified
 
@@ -93,3 +93,12 @@ def test_a_damaged_ledger_is_refused(folder: Path) -> None:
     (folder / "ledger.sqlite").write_bytes(b"not a database at all, and long enough to look like")
     with pytest.raises(RunRefused, match="cannot be read"):
         audited(folder)
+
+
+def test_code_that_a_study_names_is_told(folder: Path) -> None:
+    assert code(folder) == []
+    path = folder / "study.json"
+    plain = json.loads(path.read_bytes())
+    plain["recipes"][1]["input"] = [["mine.py:blur", {}], ["jpeg", {}]]
+    path.write_text(json.dumps({**plain, "model": "mine.py:net", "dataset": "digits"}))
+    assert code(folder) == ["mine.py:net", "mine.py:blur"]

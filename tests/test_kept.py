@@ -39,6 +39,11 @@ def test_the_network_is_found_by_the_words_in_the_facts(folder: Path, saved: Sav
     assert found.sha256 == saved.sha256
 
 
+def test_code_that_the_files_name_is_told(folder: Path) -> None:
+    assert kept.code(kept.read(folder), None) == ["toys:striped", "toys:pyramid"]
+    assert kept.code(kept.read(folder), "mine.py:net") == ["toys:striped"]
+
+
 def test_a_network_that_lies_elsewhere_is_named(folder: Path, saved: Saved, tmp_path: Path) -> None:
     saved.path.rename(tmp_path / "moved.safetensors")
     with pytest.raises(InvalidData, match="use --model"):

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import toys
 
-from unfooled import cli
+from unfooled import catalog, cli
 
 
 @pytest.fixture
@@ -31,15 +31,36 @@ def test_images_are_verified_and_fall_by_the_exit_code(
 ) -> None:
     assert commanded(monkeypatch, "attack", "--model", weights, "--n", "9", "--out", "here") == 0
     capsys.readouterr()
-    assert commanded(monkeypatch, "verify", "here") == 0
+    allow = ["--allow", "toys:pyramid", "--allow", "toys:striped"]
+    assert commanded(monkeypatch, "verify", "here", *allow) == 0
     shown = capsys.readouterr()
     assert "9 of 9 images are what their facts say, 11 of 11 files have their hash" in shown.out
     assert shown.err == ""
     next(Path("here/png").iterdir()).unlink()
-    assert commanded(monkeypatch, "verify", "here", "--model", weights) == 1
+    assert commanded(monkeypatch, "verify", "here", "--model", weights, *allow[2:]) == 1
     shown = capsys.readouterr()
     assert "8 of 9 images" in shown.out
     assert "hash: they are missing: png/" in shown.out
+
+
+def test_code_that_the_files_name_is_not_run_unasked(
+    weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "import toys\ndef net():\n    return toys.pyramid(channels=1, size=8, classes=3)\n"
+    Path("trusted.py").write_text(own)
+    given = ["--model", "trusted.py:net", "--dataset", "toys:striped", "--n", "3", "--out", "here"]
+    assert commanded(monkeypatch, "attack", *given) == 0
+    Path("trusted.py").write_text("from pathlib import Path\nPath('ran').touch()\n" + own)
+    catalog._own.cache_clear()
+    capsys.readouterr()
+    assert commanded(monkeypatch, "verify", "here") == 2
+    said = capsys.readouterr().err
+    assert "--allow toys:striped --allow trusted.py:net" in said
+    assert len(said.splitlines()) == 1
+    assert not Path("ran").exists()
+    trusted = ["--allow", "toys:striped", "--allow", "trusted.py:net"]
+    assert commanded(monkeypatch, "verify", "here", *trusted) == 0
+    assert Path("ran").exists()
 
 
 def test_a_run_is_verified(
@@ -83,12 +104,21 @@ def broken(model, task, batch, seed):
 def test_tools_are_compared_in_a_table(
     weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    Path("mine.py").write_text(LIBRARY)
-    given = ["--n", "9", "--tool", "mine.py:still", "--tool", "mine.py:broken", "--steps", "3"]
+    Path("library.py").write_text(LIBRARY)
+    given = [
+        "--n",
+        "9",
+        "--tool",
+        "library.py:still",
+        "--tool",
+        "library.py:broken",
+        "--steps",
+        "3",
+    ]
     assert commanded(monkeypatch, "compare-tools", weights, *given) == 0
     shown = capsys.readouterr()
     assert shown.err == ""
-    for part in ("says", "judged", "unfooled", "mine.py:still", "no [red]luck[/red] today"):
+    for part in ("says", "judged", "unfooled", "library.py:still", "no [red]luck[/red] today"):
         assert part in shown.out
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from torch import nn
 
-from unfooled import jobs, report, rereading, store
+from unfooled import jobs, loading, report, rereading, store
 from unfooled.dataset import Split
 from unfooled.errors import UnfooledError, brief
 from unfooled.jobs import Worker
@@ -40,6 +40,18 @@ class _Run:
             return (self.folder / file.format(name)).read_bytes()
         except OSError:
             return None
+
+
+def code(folder: Path) -> list[str]:
+    """The words in a study's folder that name code, which judging it again would run.
+
+    Raises:
+        RunRefused: it holds no run.
+    """
+    study, _ = report.asked(folder)
+    before = [name for recipe in study.recipes for name, _ in recipe.input]
+    words = dict.fromkeys([study.model, study.dataset, *before])
+    return [one for one in words if loading.runs_code(one)]
 
 
 def audit(folder: Path, *, data: Path | None, device: str) -> Verified:

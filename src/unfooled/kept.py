@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfooled import checkpoint, crafting, exhibit, model
+from unfooled import checkpoint, crafting, exhibit, loading, model
 from unfooled.crafting import Saved
 from unfooled.errors import InvalidData, UnfooledError
 from unfooled.threat import Threat
@@ -78,6 +78,23 @@ def read(folder: Path) -> Kept:
     if len(shape) != 4 or tensors["adversarial"].shape != shape:
         raise InvalidData(f"{path}: its images have the shape {list(shape)}")
     return Kept(folder, tensors, about, threat)
+
+
+def code(kept: Kept, which: str | None) -> list[str]:
+    """The words in its files that name code, which finding the network would run.
+
+    Args:
+        which: as in `network`; what the user names is the user's to trust.
+    """
+    asked = kept.about.get("asked", {})
+    words = [asked.get("named")]
+    if which is None and asked.get("which") is not None:
+        words.append(asked["which"])
+        path = Path(asked["which"])
+        if path.suffix == ".safetensors" and path.is_file():
+            words += loading.head(path, checkpoint.content(path))
+    found = dict.fromkeys(str(one) for one in words if one is not None)
+    return [one for one in found if loading.runs_code(one)]
 
 
 def network(
