@@ -44,6 +44,19 @@ def test_a_changed_and_a_missing_file_are_told(folder: Path) -> None:
     assert any("facts: they cannot be read" in line for line in lines(found))
 
 
+def test_damage_of_any_kind_is_one_failure(folder: Path) -> None:
+    path = folder / "facts" / "plain-0-pictures.npz"
+    whole = path.read_bytes()
+    for place in range(40, len(whole), 1 + len(whole) // 6):
+        raw = bytearray(whole)
+        raw[place] ^= 0x55
+        path.write_bytes(raw)
+        found = audited(folder)
+        assert found.whole == found.files - 1
+        assert {one.kind for one in found.failures} <= {"hash", "facts", "reading"}
+        assert not any("\n" in line for line in lines(found))
+
+
 def test_weights_that_cannot_be_read_are_told(folder: Path) -> None:
     (folder / "models" / "noise-0.safetensors").write_bytes(b"weights")
     found = audited(folder)

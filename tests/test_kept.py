@@ -102,6 +102,30 @@ def test_facts_that_are_not_what_they_should_be_are_refused(
         kept.read(folder)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"attack": None},
+        {"asked": None},
+        {"asked": {"which": "strided"}},
+        {"asked": {"which": 3, "named": "digits", "weights": None}},
+        {"norm": "L9"},
+        {"eps": "much"},
+    ],
+    ids=str,
+)
+def test_a_head_that_does_not_say_what_it_must_is_refused(
+    folder: Path, change: dict[str, object]
+) -> None:
+    path = folder / exhibit.TENSORS
+    content = path.read_bytes()
+    about = {**model.about(content), **change}
+    path.write_bytes(to_bytes(model.weights(content), {"unfooled": json.dumps(about)}))
+    with pytest.raises(InvalidData, match="damaged or of another kind") as raised:
+        kept.read(folder)
+    assert "\n" not in str(raised.value)
+
+
 def test_a_file_that_was_cut_off_is_refused(folder: Path) -> None:
     path = folder / exhibit.TENSORS
     path.write_bytes(path.read_bytes()[:-7])

@@ -4,7 +4,6 @@ Nothing is trained or attacked anew, and nothing in the folder is written.
 """
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +17,6 @@ from unfooled.jobs import Worker
 from unfooled.rejudging import Failure, Verified, gathered
 from unfooled.rereading import Facts, Told
 from unfooled.study import Study
-
-_UNREADABLE = (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 @dataclass(frozen=True)
@@ -149,5 +146,5 @@ def _of_job(
     try:
         arrays = jobs.unpacked(content)
         return judge(Facts(name, arrays, network, run.split, threats))
-    except _UNREADABLE as error:
+    except Exception as error:  # a damaged file can raise almost anything
         return rereading.bad(name, f"they cannot be read: {brief(error)}")

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from unfooled import checkpoint, crafting, exhibit, loading, model
 from unfooled.crafting import Saved
-from unfooled.errors import InvalidData, UnfooledError
+from unfooled.errors import InvalidData, UnfooledError, brief
 from unfooled.threat import Threat
 
 _TENSORS = {
@@ -65,8 +65,9 @@ def read(folder: Path) -> Kept:
     try:
         tensors, about = model.weights(content), model.about(content)
         threat = Threat(str(about["norm"]), float(about["eps"]))
-    except (UnfooledError, KeyError, ValueError) as error:
-        raise InvalidData(f"{path} is damaged or of another kind: {error}") from error
+        _check(about)
+    except (UnfooledError, KeyError, ValueError, TypeError) as error:
+        raise InvalidData(f"{path} is damaged or of another kind: {brief(error)}") from error
     for name, kind in _TENSORS.items():
         if name not in tensors or tensors[name].dtype != kind:
             came = str(tensors[name].dtype) if name in tensors else "nothing"
@@ -80,21 +81,32 @@ def read(folder: Path) -> Kept:
     return Kept(folder, tensors, about, threat)
 
 
+def _check(about: Mapping[str, Any]) -> None:
+    """Whether the head says how the images were made, and by which words the network was found."""
+    known = {
+        "attack": about["attack"],
+        **{name: about["asked"][name] for name in ("which", "named")},
+        "weights": about["asked"]["weights"] or "",
+    }
+    for name, value in known.items():
+        if not isinstance(value, str):
+            raise InvalidData(f"its {name} is {value!r}")
+
+
 def code(kept: Kept, which: str | None) -> list[str]:
     """The words in its files that name code, which finding the network would run.
 
     Args:
         which: as in `network`; what the user names is the user's to trust.
     """
-    asked = kept.about.get("asked", {})
-    words = [asked.get("named")]
-    if which is None and asked.get("which") is not None:
+    asked = kept.about["asked"]
+    words = [asked["named"]]
+    if which is None:
         words.append(asked["which"])
         path = Path(asked["which"])
         if path.suffix == ".safetensors" and path.is_file():
             words += loading.head(path, checkpoint.content(path))
-    found = dict.fromkeys(str(one) for one in words if one is not None)
-    return [one for one in found if loading.runs_code(one)]
+    return [one for one in dict.fromkeys(words) if loading.runs_code(one)]
 
 
 def network(
@@ -111,14 +123,12 @@ def network(
     Raises:
         UnknownName, InvalidData, InvalidModel, InvalidOption, DataMissing: as `crafting.load`.
     """
-    asked = dict(kept.about.get("asked", {}))
+    asked = dict(kept.about["asked"])
     if which is not None:
-        named = asked.get("named")
+        named = asked["named"]
         return _fitting(
             kept, crafting.load(which, named=named, folder=folder, device=device, **words)
         )
-    if asked.get("which") is None:
-        raise InvalidData(f"{kept.folder} does not say which network it is about; use --model")
     if asked["weights"] is not None:
         asked["weights"] = Path(asked["weights"])
     try:
