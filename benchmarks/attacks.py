@@ -27,8 +27,8 @@ from section import publish, table
 from torch import nn
 from workers import Team
 
-# Worker processes import this file too, and only one of them shall hold unfooled: it is imported
-# where it is needed.
+# Worker processes import this file too, and only one of them shall hold our attacks: they are
+# imported where they are needed.
 if TYPE_CHECKING:
     from limits import Reached
 

@@ -8,8 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import workers
-from peers import Task
 from workers import Outcome, Team
+
+from unfooled.peer import Task
 
 BATCHES = (100, 1000)
 SWEPT = (0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35)
@@ -46,7 +47,8 @@ class Contest:
         return math.isfinite(next(iter(self.eps.values()))[0])
 
     def task(self, net: str) -> Task:
-        return Task(self.attack, self.budget, "Linf" if self.bounded else "L2", self.eps[net])
+        norm = "Linf" if self.bounded else "L2"
+        return Task(self.attack, self.budget, norm, self.eps[net], (1, 28, 28), 10)
 
     def place(self, net: str) -> int:
         """Of the network's own eps among those of the contest."""

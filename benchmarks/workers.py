@@ -1,8 +1,8 @@
 """Processes in which attacks.py times the libraries, one each, kept for a whole run.
 
 So nothing that one library does to its process (imports, allocator, number of threads) touches
-another. `unfooled` is imported in its own process alone: what the others return is judged with a
-few lines of plain torch.
+another. Our attacks are imported in their own process alone: what the others return is judged with
+a few lines of plain torch.
 """
 
 import multiprocessing
@@ -16,8 +16,9 @@ from typing import Any, TypeVar
 
 import peers
 import torch
-from peers import Task
 from torch import Tensor, nn
+
+from unfooled.peer import Task
 
 _ROUNDING = 1e-6  # float32 rounding of image + change, in pixel units
 

@@ -9,11 +9,13 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import jaxtyping
+import loaded
 import pytest
 import torch
 import toys
 from torch import nn
 
+from unfooled import model
 from unfooled.dataset import Dataset
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
@@ -66,6 +68,19 @@ def labels(plane: toys.Plane, images: Images) -> Labels:
 def striped() -> Dataset:
     """300 + 90 images of stripes in three classes."""
     return toys.striped()
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """One that reads the stripes."""
+    return model.build("toys:pyramid", **loaded.SHAPE, seed=5).eval()
+
+
+@pytest.fixture(scope="session")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A network with dropout, exported."""
+    network = model.build("toys:dropping", **loaded.SHAPE, seed=5).eval()
+    return loaded.exported(network, tmp_path_factory.mktemp("programs") / "net.pt2")
 
 
 SMALL_STUDY = """

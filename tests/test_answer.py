@@ -11,7 +11,7 @@ from unfooled.recipe import Recipe
 from unfooled.results import Comparison, Curve, RecipeResult, Results
 from unfooled.statistics import Estimate
 from unfooled.study import Sweep
-from unfooled.wording import percent, points, points_interval
+from unfooled.wording import points_interval
 
 RECIPES = (
     Recipe("plain", "No transformations"),
@@ -188,21 +188,6 @@ def test_an_undefended_network_is_doubted_only_at_a_large_eps() -> None:
         for recipe in RECIPES
     )
     assert answer(results(recipes=small)).doubts == ()
-
-
-@pytest.mark.parametrize(
-    ("value", "text"), [(0.405, "40.5"), (1.0, "100.0"), (0.0, "0.0"), (0.99999, "100.0")]
-)
-def test_a_share_is_written_in_percent(value: float, text: str) -> None:
-    assert percent(value) == f"{text}\N{NO-BREAK SPACE}%"
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0.05, "+5.0"), (-0.075, f"{MINUS}7.5"), (0.0, "0.0"), (-0.0001, "0.0"), (0.0001, "0.0")],
-)
-def test_a_difference_is_written_in_points_with_its_sign(value: float, text: str) -> None:
-    assert points(value) == text
 
 
 def test_an_interval_is_written_from_its_lower_to_its_upper_end() -> None:

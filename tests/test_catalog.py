@@ -77,6 +77,18 @@ def test_a_module_that_does_not_exist_is_an_unknown_name() -> None:
         catalog.function("attacks", "no.such.place:f")
 
 
+@pytest.mark.parametrize("line", ["1 / 0", "raise SystemExit(3)", "1 +", "import nothing_there"])
+def test_a_module_that_raises_on_import_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    (tmp_path / "sick_module.py").write_text(f"{line}\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    catalog._own.cache_clear()
+    with pytest.raises(UnknownName, match="cannot import 'sick_module': ") as raised:
+        catalog.function("models", "sick_module:net")
+    assert "\n" not in str(raised.value)
+
+
 def test_the_options_are_the_keyword_only_parameters_with_a_default() -> None:
     assert catalog.options(member, ("draws",)) == {"steps": 4, "size": None, "on": False}
     assert catalog.options(member, ("draws", "on")) == {"steps": 4, "size": None}

@@ -1,3 +1,4 @@
+import hashlib
 import io
 import json
 import math
@@ -63,8 +64,29 @@ def test_the_head_says_how_the_images_were_made(saved: Saved, tmp_path: Path) ->
         "dataset": "striped",
         "dataset_sha256": saved.data.sha256,
         "unfooled": __version__,
+        "asked": {
+            "which": str(saved.path),
+            "named": "toys:striped",
+            "weights": None,
+            "mean": None,
+            "std": None,
+        },
     }
     assert len(saved.sha256) == 64
+
+
+def test_every_file_has_its_hash(saved: Saved, tmp_path: Path) -> None:
+    exhibit.save(crafted(saved, n=4), tmp_path / "out")
+    lines = (tmp_path / "out" / exhibit.SUMS).read_text().splitlines()
+    sums = {name: sha256 for sha256, _, name in (line.partition("  ") for line in lines)}
+    files = [path for path in (tmp_path / "out").rglob("*") if path.is_file()]
+    assert {path.relative_to(tmp_path / "out").as_posix() for path in files} == {
+        *sums,
+        exhibit.SUMS,
+    }
+    for name, sha256 in sums.items():
+        content = (tmp_path / "out" / name).read_bytes()
+        assert hashlib.sha256(content).hexdigest() == sha256
 
 
 def test_an_infinite_eps_can_be_kept(saved: Saved) -> None:

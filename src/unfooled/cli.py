@@ -19,17 +19,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
     "An answer with error bars, for recipes of training and for networks of your own.",
-    epilog="Exit codes: 0 done, 1 some jobs failed, a model is refused or falls short, 2 a mistake "
-    "of the user or no judgement, 130 interrupted.",
+    epilog="Exit codes: 0 done, 1 some jobs failed, a model is refused or falls short, or images "
+    "do not stand, 2 a mistake of the user or no judgement, 130 interrupted.",
 )
 
 FOLDERS = (
     *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
-    *("checks", "reports", "engines"),
+    *("checks", "reports", "engines", "peers"),
 )
 LISTED = (*FOLDERS, "studies", "transforms")
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
-COMMANDS = ("study", "evaluate", "gate", "report", "card", "attack", "doctor")
+COMMANDS = (
+    *("study", "evaluate", "gate", "report", "card", "verify"),
+    *("attack", "doctor", "smooth", "compare_tools"),
+)
 for name in COMMANDS:
     command = getattr(importlib.import_module(f"unfooled.commands.{name}"), name)
     app.command(name.replace("_", "-"))(command)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +33,13 @@ class Saved:
         path: of its weights, or the words that it was loaded by.
         loaded: the network, on its device.
         data: whose test images it shall read.
+        asked: the words that `load` found it by, as JSON has them.
     """
 
     path: Path
     loaded: Loaded
     data: Dataset
+    asked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def network(self) -> nn.Module:
@@ -154,7 +156,8 @@ def load(
         UnknownName, InvalidData, InvalidModel, InvalidOption: as `loading.load`.
         DataMissing: as `dataset.find`.
     """
-    data = dataset.find(named or loading.trained_on(str(which)), folder=folder)
+    named = named or loading.trained_on(str(which))
+    data = dataset.find(named, folder=folder)
     if data.channels not in _CHANNELS:
         raise InvalidData(f"{data.name} has {data.channels} channels; pictures have 1 or 3")
     try:
@@ -169,7 +172,14 @@ def load(
         )
     except (InvalidData, InvalidModel) as error:
         raise type(error)(f"{error} ({data.title})") from error
-    return Saved(Path(which), replace(found, network=found.network.to(device)), data)
+    asked = {
+        "which": str(which),
+        "named": named,
+        "weights": None if weights is None else str(weights),
+        "mean": mean,
+        "std": std,
+    }
+    return Saved(Path(which), replace(found, network=found.network.to(device)), data, asked)
 
 
 def craft(saved: Saved, order: Order) -> Crafted:

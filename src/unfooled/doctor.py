@@ -8,48 +8,27 @@ al. 2018, https://arxiv.org/abs/1802.00420, section 3.1.
 """
 
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from unfooled import pulse
+from unfooled import normalisation, pulse
 from unfooled.borders import check_input
 from unfooled.errors import brief
-from unfooled.finding import ROUNDING, Finding, answers
+from unfooled.finding import AT_ONCE, ROUNDING, Case, Finding, answers
 from unfooled.gradients import frozen
-from unfooled.layers import by_channel
 from unfooled.randomness import Draws
-from unfooled.shapes import Images, Labels, Logits
+from unfooled.shapes import Images, Labels
+from unfooled.wording import percent
 
-_AT_ONCE = 64
-_BATCHES = (1, 7, 256)
-_ALONE = 21  # images that are read in the small batches
-# Few, where a large network would take minutes on a CPU.
-_ELSEWISE = 100  # images that are read in another normalisation
+# Few images in each check: a large network takes 10 ms and more for each on a CPU.
+_BATCHES = {1: 7, 7: 21, 64: 64}  # besides AT_ONCE, and the images that are read in such batches
 _FOLLOWED = 32  # images whose gradient is taken
 _COMPARED = 16  # images whose gradient is compared with differences
-_GOOD = 0.9  # accuracy from which on no other normalisation is looked for
-_FAR = 0.1  # accuracy by which another one must be better
+_RENAMED = 0.1  # accuracy by which other names of the classes must be better
 _SURE = 3.0  # standard errors
-_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
-
-
-@dataclass(frozen=True)
-class _Case:
-    """A frozen model, the images and what it answers to them."""
-
-    model: nn.Module
-    images: Images
-    labels: Labels
-    classes: int
-    logits: Logits
-
-    @property
-    def accuracy(self) -> float:
-        return float((self.logits.argmax(1) == self.labels).float().mean())
 
 
 def examine(model: nn.Module, images: Images, labels: Labels, classes: int) -> list[Finding]:
@@ -68,11 +47,11 @@ def examine(model: nn.Module, images: Images, labels: Labels, classes: int) -> l
     found = [_mode(model)]
     with Draws(0, "doctor").torch_state(), frozen(model):
         try:
-            logits = answers(model, images, _AT_ONCE)
+            logits = answers(model, images, AT_ONCE)
         except Exception as error:  # whatever a user's network raises
             sentence = f"it cannot read images {list(images.shape[1:])}: {brief(error)}"
             return [*found, Finding("forward", "refused", sentence)]
-        case = _Case(model, images, labels, classes, logits)
+        case = Case(model, images, labels, classes, logits)
         for first in (_finite, _classes):
             found.append(first(case))
             if found[-1].verdict == "refused":
@@ -85,7 +64,7 @@ def examine(model: nn.Module, images: Images, labels: Labels, classes: int) -> l
     return found
 
 
-def _tried(name: str, check: Callable[[_Case], Finding], case: _Case) -> Finding:
+def _tried(name: str, check: Callable[[Case], Finding], case: Case) -> Finding:
     try:
         return check(case)
     except Exception as error:  # whatever a user's network raises
@@ -105,14 +84,14 @@ def _mode(model: nn.Module) -> Finding:
     )
 
 
-def _finite(case: _Case) -> Finding:
+def _finite(case: Case) -> Finding:
     share = float((~case.logits.isfinite().all(1)).float().mean())
     if share:
         return Finding(
             "numbers",
             "refused",
-            f"its logits are NaN or infinite for {share:.0%} of the images; look for a division "
-            "by 0, a logarithm of 0, an overflow, or damaged weights",
+            f"its logits are NaN or infinite for {percent(share, 0)} of the images; look for a "
+            "division by 0, a logarithm of 0, an overflow, or damaged weights",
             share,
         )
     kinds = {p.dtype for p in case.model.parameters() if p.is_floating_point()}
@@ -131,7 +110,7 @@ def _finite(case: _Case) -> Finding:
     return Finding("numbers", "ok", f"finite logits, the largest {size:.3g}", size)
 
 
-def _classes(case: _Case) -> Finding:
+def _classes(case: Case) -> Finding:
     known, most = case.logits.shape[1], int(case.labels.max())
     if known != case.classes or not 0 <= int(case.labels.min()) <= most < known:
         return Finding(
@@ -144,7 +123,7 @@ def _classes(case: _Case) -> Finding:
     return Finding("classes", "ok", f"{known} logits for {case.classes} classes", known)
 
 
-def _output(case: _Case) -> Finding:
+def _output(case: Case) -> Finding:
     logits = case.logits
     if bool((logits >= 0).all()) and bool(((logits.sum(1) - 1).abs() < ROUNDING).all()):
         sure = float((logits.max(1).values == 1).float().mean())
@@ -152,8 +131,8 @@ def _output(case: _Case) -> Finding:
             "output",
             "doubt",
             "it returns probabilities, whose gradient vanishes where it is sure, so that it looks "
-            f"robust ({sure:.0%} of the images are read with exactly 1); return the logits, "
-            "without softmax",
+            f"robust ({percent(sure, 0)} of the images are read with exactly 1); return the "
+            "logits, without softmax",
             sure,
         )
     if bool((logits <= 0).all()) and bool((logits.logsumexp(1).abs() < ROUNDING).all()):
@@ -161,32 +140,32 @@ def _output(case: _Case) -> Finding:
     return Finding("output", "ok", "logits")
 
 
-def _accuracy(case: _Case) -> Finding:
+def _accuracy(case: Case) -> Finding:
     n, right = len(case.labels), case.accuracy
     counts = torch.bincount(case.labels, minlength=case.classes)
     chance = float(counts.max()) / n
     renamed = _renamed(case)
-    if renamed - right > max(_FAR, _SURE / math.sqrt(n)):
+    if renamed - right > max(_RENAMED, _SURE / math.sqrt(n)):
         return Finding(
             "labels",
             "doubt",
-            f"{right:.1%} are read correctly, but {renamed:.1%} if its classes are renamed: they "
-            "stand in another order than those of the data",
+            f"{percent(right)} are read correctly, but {percent(renamed)} if its classes are "
+            "renamed: they stand in another order than those of the data",
             right,
         )
     if right <= chance + _SURE * math.sqrt(chance * (1 - chance) / n):
         return Finding(
             "labels",
             "doubt",
-            f"{right:.1%} of {n} images are read correctly, no better than guessing "
-            f"({chance:.1%}): it is untrained, its weights were not loaded, or labels or pixels "
-            "are others",
+            f"{percent(right)} of {n} images are read correctly, no better than guessing "
+            f"({percent(chance)}): it is untrained, its weights were not loaded, or labels or "
+            "pixels are others",
             right,
         )
-    return Finding("labels", "ok", f"{right:.1%} of {n} images are read correctly", right)
+    return Finding("labels", "ok", f"{percent(right)} of {n} images are read correctly", right)
 
 
-def _renamed(case: _Case) -> float:
+def _renamed(case: Case) -> float:
     """The accuracy under the best renaming of the classes, found on other images than counted."""
     read = case.logits.argmax(1)
     even = torch.arange(len(read), device=read.device) % 2 == 0
@@ -201,71 +180,24 @@ def _renamed(case: _Case) -> float:
     return right / len(read)
 
 
-def _pixels(case: _Case) -> Finding:
-    right = case.accuracy
-    low, high = (float(end) for end in case.images.aminmax())
-    said = f"pixels from {low:.2g} to {high:.2g}"
-    if right >= _GOOD:
-        return Finding("pixels", "ok", f"{said}, read as they are", right)
-    best, name, numbers = right, "", ""
-    some, labels = case.images[:_ELSEWISE], case.labels[:_ELSEWISE]
-    ours = case.logits[:_ELSEWISE].argmax(1) == labels
-    for way, mean, std in _normalisations(case.images):
-        shown = (some - by_channel(mean, some)) / by_channel(std, some)
-        theirs = answers(case.model, shown, _AT_ONCE).argmax(1) == labels
-        gained, lost = int((theirs & ~ours).sum()), int((ours & ~theirs).sum())
-        better = float(theirs.float().mean())
-        if better > max(best, right + _FAR) and gained - lost > _SURE * math.sqrt(gained + lost):
-            best, name, numbers = better, way, f"--mean {_words(mean)} --std {_words(std)}"
-    if name:
-        return Finding(
-            "pixels",
-            "doubt",
-            f"{right:.1%} are read correctly in [0, 1], but {best:.1%} {name}: the normalisation "
-            f"is missing; {numbers} puts it inside",
-            best,
-        )
-    return Finding("pixels", "ok", f"{said}; read no better in any other usual range", right)
-
-
-def _normalisations(images: Images) -> list[tuple[str, tuple[float, ...], tuple[float, ...]]]:
-    """Ways in which a network may have been shown images: a name, means, standard deviations."""
-    channels = images.shape[1]
-    std, mean = torch.std_mean(images, (0, 2, 3))
-    own = tuple(tuple(round(float(x), 4) for x in row) for row in (mean, std.clamp_min(1e-4)))
-    ways = [
-        ("when standardised by their own mean and std", own[0], own[1]),
-        ("when scaled to 0..255", (0.0,) * channels, (0.00392157,) * channels),
-        ("when scaled to -1..1", (0.5,) * channels, (0.5,) * channels),
-    ]
-    if channels == len(_IMAGENET[0]):
-        ways.append(("when standardised as ImageNet's are", *_IMAGENET))
-    return ways
-
-
-def _words(numbers: Sequence[float]) -> str:
-    some = numbers[:1] if len(set(numbers)) == 1 else numbers
-    return ",".join(f"{number:g}" for number in some)
-
-
-def _repeat(case: _Case) -> Finding:
-    again = answers(case.model, case.images[:_AT_ONCE], _AT_ONCE)
-    apart = _apart(case.logits[:_AT_ONCE], again)
+def _repeat(case: Case) -> Finding:
+    again = answers(case.model, case.images[:AT_ONCE], AT_ONCE)
+    apart = _apart(case.logits[:AT_ONCE], again)
     if apart > ROUNDING:
         return Finding(
             "repeat",
             "doubt",
-            f"asked twice it answers differently, by {apart:.1%} of its largest logit: it is "
+            f"asked twice it answers differently, by {percent(apart)} of its largest logit: it is "
             "random; attack and judge obfuscated.eot(model), the mean of several answers",
             apart,
         )
     return Finding("repeat", "ok", "the same answer twice", apart)
 
 
-def _batch(case: _Case) -> Finding:
+def _batch(case: Case) -> Finding:
     worst = 0.0
-    for size in _BATCHES:
-        some = case.images[: max(size, _ALONE)]
+    for size, count in _BATCHES.items():
+        some = case.images[:count]
         try:
             found = answers(case.model, some, size)
         except Exception as error:  # whatever a user's network raises
@@ -277,7 +209,7 @@ def _batch(case: _Case) -> Finding:
         return Finding(
             "batch",
             "doubt",
-            f"its answer to an image depends on the images beside it, by {worst:.1%} of its "
+            f"its answer to an image depends on the images beside it, by {percent(worst)} of its "
             f"largest logit in batches of {sizes}; let it use running statistics",
             worst,
         )
@@ -288,22 +220,22 @@ def _apart(one: Tensor, other: Tensor) -> float:
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-12))
 
 
-def _gradient(case: _Case) -> Finding:
+def _gradient(case: Case) -> Finding:
     return pulse.gradients(case.model, case.images[:_FOLLOWED])
 
 
-def _differences(case: _Case) -> Finding:
+def _differences(case: Case) -> Finding:
     return pulse.differences(case.model, case.images[:_COMPARED])
 
 
-def _saturation(case: _Case) -> Finding:
+def _saturation(case: Case) -> Finding:
     return pulse.saturation(case.model, case.images[:_FOLLOWED], case.labels[:_FOLLOWED])
 
 
-_CHECKS: dict[str, Callable[[_Case], Finding]] = {
+_CHECKS: dict[str, Callable[[Case], Finding]] = {
     "output": _output,
     "labels": _accuracy,
-    "pixels": _pixels,
+    "pixels": normalisation.pixels,
     "repeat": _repeat,
     "batch": _batch,
     "gradient": _gradient,

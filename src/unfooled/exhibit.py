@@ -1,5 +1,9 @@
-"""The files of an attack: images and facts as safetensors, a picture of each, a contact sheet."""
+"""The files of an attack: images and facts as safetensors, a picture of each, a contact sheet.
 
+`SHA256SUMS` has the hash of each, as `sha256sum --check` reads it.
+"""
+
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +18,7 @@ from unfooled.crafting import Crafted, Order, Saved
 from unfooled.errors import RunRefused, UnfooledError
 from unfooled.sheet import as_bytes, png, sheet
 
-TENSORS, SHEET = "adversarial.safetensors", "sheet.png"
+TENSORS, SHEET, SUMS = "adversarial.safetensors", "sheet.png", "SHA256SUMS"
 
 
 def ready(folder: Path) -> None:
@@ -37,7 +41,8 @@ def save(crafted: Crafted, folder: Path) -> list[Path]:
     """The files of an attack, each written whole; those of an earlier one are replaced.
 
     Returns:
-        `adversarial.safetensors`, `sheet.png`, and the folder `png` with a picture for each row.
+        `adversarial.safetensors`, `sheet.png`, the folder `png` with a picture for each row, and
+        `SHA256SUMS`.
 
     Raises:
         RunRefused: the disk is full or the folder cannot be written.
@@ -45,15 +50,20 @@ def save(crafted: Crafted, folder: Path) -> list[Path]:
     ready(folder)
     old = _pictures_in(folder / TENSORS)
     facts = crafted.facts
-    names = _names(facts.ids, facts.targets)
-    for name, picture in zip(names, as_bytes(crafted.rounded), strict=True):
-        _put(folder / "png" / name, png(picture))
-    store.write(folder / SHEET, sheet(crafted))
-    store.write(folder / TENSORS, packed(crafted))
+    names = pictures(facts.ids, facts.targets)
+    pictured = zip(names, as_bytes(crafted.rounded), strict=True)
+    files = {f"png/{name}": png(picture) for name, picture in pictured}
+    for name, content in files.items():
+        _put(folder / name, content)
+    files |= {SHEET: sheet(crafted), TENSORS: packed(crafted)}
+    for name in (SHEET, TENSORS):
+        store.write(folder / name, files[name])
+    sums = (f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in files.items())
+    store.write(folder / SUMS, "".join(sums).encode())
     # Last, and only what an earlier attack says that it wrote: nobody else's files.
     for name in old - set(names):
         (folder / "png" / name).unlink(missing_ok=True)
-    return [folder / TENSORS, folder / SHEET, folder / "png"]
+    return [folder / TENSORS, folder / SHEET, folder / "png", folder / SUMS]
 
 
 def _put(path: Path, content: bytes) -> None:
@@ -77,7 +87,9 @@ def packed(crafted: Crafted) -> bytes:
     for name in ("ids", "labels", "targets", "clean"):
         if (value := getattr(facts, name)) is not None:
             tensors[name] = torch.from_numpy(value)
-    for name in ("read_as", "read_at_8bit", "distance", "inside", "forward", "backward", "until"):
+    for name in ("read_as", "read_at_8bit", "distance", "inside", "inside_at_8bit"):
+        tensors[name] = torch.from_numpy(getattr(facts, name)[0].copy())
+    for name in ("forward", "backward", "until"):
         tensors[name] = torch.from_numpy(getattr(facts, name)[0].copy())
     about = {**_about(crafted.order), **_about_model(crafted.saved), "unfooled": __version__}
     whole = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -97,8 +109,9 @@ def _about(order: Order) -> dict[str, Any]:
     }
 
 
-def _about_model(saved: Saved) -> dict[str, str | None]:
+def _about_model(saved: Saved) -> dict[str, Any]:
     return {
+        "asked": dict(saved.asked),
         "model": saved.path.name,
         "model_sha256": saved.sha256,
         "dataset": saved.data.name,
@@ -106,8 +119,8 @@ def _about_model(saved: Saved) -> dict[str, str | None]:
     }
 
 
-def _names(ids: Any, wanted: Any) -> list[str]:
-    """Of the pictures: the image's place among the test images, and its target."""
+def pictures(ids: Any, wanted: Any) -> list[str]:
+    """Their names: the image's place among the test images, and its target."""
     if wanted is None:
         return [f"{int(one)}.png" for one in ids]
     return [f"{int(one)}-to-{int(aim)}.png" for one, aim in zip(ids, wanted, strict=True)]
@@ -117,6 +130,6 @@ def _pictures_in(path: Path) -> set[str]:
     """Names of the pictures that belong to an earlier attack; none where there is no such file."""
     try:
         tensors: Mapping[str, Tensor] = model.weights(path.read_bytes())
-        return set(_names(tensors["ids"], tensors.get("targets")))
+        return set(pictures(tensors["ids"], tensors.get("targets")))
     except (OSError, UnfooledError, KeyError):
         return set()

@@ -16,8 +16,9 @@ import torch
 from torch import nn
 
 from unfooled.gradients import forward
-from unfooled.shapes import Images, Logits
+from unfooled.shapes import Images, Labels, Logits, Mask
 
+AT_ONCE = 32  # images that a model reads at a time
 ROUNDING = 1e-4  # share of the largest logit by which answers may differ by rounding alone
 
 
@@ -40,6 +41,27 @@ class Finding:
     value: float | None = None
     recipe: str = ""
     advice: str = ""
+
+
+@dataclass(frozen=True)
+class Case:
+    """A frozen model, the images and what it answers to them."""
+
+    model: nn.Module
+    images: Images
+    labels: Labels
+    classes: int
+    logits: Logits
+
+    @property
+    def right(self) -> Mask:
+        """Whether each image is read correctly."""
+        return self.logits.argmax(1) == self.labels
+
+    @property
+    def accuracy(self) -> float:
+        """The share of them."""
+        return float(self.right.float().mean())
 
 
 def answers(model: nn.Module, images: Images, size: int) -> Logits:

@@ -276,7 +276,7 @@ class Worker:
             raise JobFailed("the weights that it works on cannot be read; run the command again")
         pairs = list(zip(job.needs, whole, strict=True))
         network, *others = [
-            self._judged(one.recipe, content).to(device)
+            self.judged(one.recipe, content).to(device)
             for one, content in pairs
             if one.kind in ("train", "load")
         ]
@@ -287,8 +287,12 @@ class Worker:
         ]
         return _packed(self._facts(job, network, others, shown))
 
-    def _judged(self, recipe: int, content: bytes) -> nn.Module:
-        """The network of a recipe, behind the recipe's preprocessors."""
+    def judged(self, recipe: int, content: bytes) -> nn.Module:
+        """The network of a recipe, behind the recipe's preprocessors.
+
+        Raises:
+            InvalidData, InvalidModel: as `model.restored`.
+        """
         if self.study.given:
             return self.given(recipe).network
         data, before = self.data, self.study.recipes[recipe].input

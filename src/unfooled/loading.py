@@ -157,6 +157,12 @@ def given(
     return Given(which, weights, first, second, whole.hexdigest())
 
 
+def runs_code(words: str) -> bool:
+    """Whether finding what these words stand for runs code of somebody else's: `mine.py:net`."""
+    named = Path(words).suffix not in (_RUNS, _EXPORTED, _ONNX) and ":" in words
+    return named and not words.startswith("timm:")
+
+
 def trained_on(which: str) -> str:
     """The data set of a run's network.
 
@@ -168,7 +174,7 @@ def trained_on(which: str) -> str:
     named = ":" in which or which in catalog.names("models")
     if path.suffix in (_EXPORTED, _ONNX) or (named and not path.exists()):
         raise InvalidOption(f"{which} does not say what images it reads; name them by --dataset")
-    return _about(path, checkpoint.content(path))[1]
+    return head(path, checkpoint.content(path))[1]
 
 
 def _is_file(which: str) -> bool:
@@ -177,7 +183,7 @@ def _is_file(which: str) -> bool:
     return path.suffix in (_RUNS, _EXPORTED, _ONNX) or path.exists()
 
 
-def _about(path: Path, content: bytes) -> tuple[str, str]:
+def head(path: Path, content: bytes) -> tuple[str, str]:
     """The architecture and the data set in the head of a run's file."""
     try:
         about = model.about(content)
@@ -196,7 +202,7 @@ def _of_file(path: Path, shape: dict[str, int]) -> Loaded:
         return Loaded(exported.load(path), str(path), "gradients", digest)
     if path.suffix == _ONNX:
         return Loaded(onnx.load(path), str(path), "scores", digest)
-    architecture, _ = _about(path, content)
+    architecture, _ = head(path, content)
     recorded = store.recorded(path)
     if recorded not in (None, digest):
         raise InvalidData(

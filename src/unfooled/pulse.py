@@ -1,5 +1,6 @@
 """Whether a model's gradient can be trusted: the part of `doctor.py` that takes gradients."""
 
+import contextlib
 import copy
 from collections.abc import Callable
 
@@ -11,6 +12,7 @@ from unfooled.finding import Finding
 from unfooled.gradients import forward
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, PerImage
+from unfooled.wording import percent
 
 _FEW = 0.1  # share of images without a gradient that a network may have
 # The step of a difference and the error that it may have, of the larger of the two slopes.
@@ -40,27 +42,34 @@ def gradients(model: nn.Module, images: Images) -> Finding:
         return Finding(
             "gradient",
             "doubt",
-            f"it is exactly zero for {share:.0%} of the images, so attacks stand still; something "
-            "rounds, clips or is cut off from the graph: wrap it by obfuscated.bpda",
+            f"it is exactly zero for {percent(share, 0)} of the images, so attacks stand still; "
+            "something rounds, clips or is cut off from the graph: wrap it by obfuscated.bpda",
             share,
         )
-    return Finding("gradient", "ok", f"finite; exactly zero for {share:.0%} of the images", share)
+    return Finding(
+        "gradient", "ok", f"finite; exactly zero for {percent(share, 0)} of the images", share
+    )
 
 
 def saturation(model: nn.Module, images: Images, labels: Labels) -> Finding:
     """Whether the cross-entropy still has a gradient, or is so sure that float32 has none."""
-    by_pixel = _gradient(model, images, lambda logits: F.cross_entropy(logits, labels))
-    plain = _gradient(model, images, _spread)
-    if by_pixel is None or plain is None:
+    losses: list[PerImage] = []
+
+    def loss(logits: Logits) -> PerImage:
+        losses.append(F.cross_entropy(logits, labels, reduction="none"))
+        return losses[-1]
+
+    by_pixel = _gradient(model, images, loss)
+    if by_pixel is None:
         return Finding("saturation", "ok", "without a gradient there is nothing to lose")
-    with torch.no_grad():
-        zero = float(
-            (F.cross_entropy(forward(model, images), labels, reduction="none") == 0).mean(
-                dtype=torch.float32
-            )
-        )
-    lost = max(0.0, _none(by_pixel) - _none(plain))
-    said = f"its loss is exactly 0 for {zero:.0%} of the images, its gradient for {lost:.0%}"
+    zero, lost = float((losses[0] == 0).float().mean()), _none(by_pixel)
+    if lost:  # only then is there something that the logits may have not lost
+        plain = _gradient(model, images, _spread)
+        lost = 0.0 if plain is None else max(0.0, lost - _none(plain))
+    said = (
+        f"its loss is exactly 0 for {percent(zero, 0)} of the images, "
+        f"its gradient for {percent(lost, 0)}"
+    )
     if lost > _FEW:
         return Finding(
             "saturation",
@@ -74,21 +83,22 @@ def saturation(model: nn.Module, images: Images, labels: Labels) -> Finding:
 
 def differences(model: nn.Module, images: Images) -> Finding:
     """Whether the gradient is what the answers do when the pixels move."""
-    tried = []
-    try:
-        wide = copy.deepcopy(model).double()
-        tried.append(_error(wide, images.double(), torch.float64))
-    except Exception:  # it cannot be copied, or insists on float32
-        tried.append(None)
-    # A network that rounds to float32 inside disagrees with such small steps for that alone.
-    if tried[0] is None or tried[0] > _STEPS[torch.float64][1]:
-        tried.append(_error(model, images.float(), torch.float32))
-    error = next((one for one in reversed(tried) if one is not None), None)
+    tried = {torch.float32: _error(model, images.float(), torch.float32)}
+    first = tried[torch.float32]
+    # In float32 a step is so wide that a network may bend within it. In float64, where a large
+    # network takes five times as long, it is not.
+    if first is not None and not first <= _STEPS[torch.float32][1]:
+        with contextlib.suppress(Exception):  # it cannot be copied, or insists on float32
+            wide = copy.deepcopy(model).double()
+            second = _error(wide, images.double(), torch.float64)
+            # One that rounds to float32 inside disagrees with such small steps for that alone.
+            if second is not None and second <= _STEPS[torch.float64][1]:
+                tried = {torch.float64: second}
+    ((kind, error),) = tried.items()
     if error is None:
         return Finding("differences", "ok", "without a gradient there is nothing to compare")
-    kind = torch.float64 if len(tried) == 1 else torch.float32
-    said = f"by {error:.1%} in half of the images, in {str(kind).removeprefix('torch.')}"
-    if error > _STEPS[kind][1]:
+    said = f"by {percent(error)} in half of the images, in {str(kind).removeprefix('torch.')}"
+    if not error <= _STEPS[kind][1]:
         return Finding(
             "differences",
             "doubt",

@@ -61,16 +61,8 @@ def gather(folder: Path) -> Report:
     Raises:
         RunRefused: the folder holds no run, or none of its recipes has a result yet.
     """
-    try:
-        plain = json.loads((folder / "study.json").read_bytes())
-        environment = json.loads((folder / "environment.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunRefused(f"{folder} holds no run: {error}") from error
-    try:
-        study = _study(plain)
-    except (KeyError, TypeError) as error:
-        raise RunRefused(f"{folder} holds a run of another version: {error!r}") from error
-    with store.opened(folder, plain) as ledger:
+    study, environment = asked(folder)
+    with store.opened(folder, study.plain()) as ledger:
         files, seconds = ledger.named(), ledger.seconds()
     heads, facts, pictures = {}, {}, {}
     worse: dict[tuple[int, int], Corrupted] = {}
@@ -122,6 +114,23 @@ def _layers(
     shape = {"channels": data["channels"], "size": data["size"]}
     network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
     return tuple(model.layers(network, **shape))
+
+
+def asked(folder: Path) -> tuple[Study, dict[str, Any]]:
+    """The study of a run and its environment, from its folder, which is only read.
+
+    Raises:
+        RunRefused: the folder holds no run, or one of another version.
+    """
+    try:
+        plain = json.loads((folder / "study.json").read_bytes())
+        environment = json.loads((folder / "environment.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise RunRefused(f"{folder} holds no run: {error}") from error
+    try:
+        return _study(plain), environment
+    except (KeyError, TypeError) as error:
+        raise RunRefused(f"{folder} holds a run of another version: {error!r}") from error
 
 
 def _study(plain: Mapping[str, Any]) -> Study:

@@ -90,6 +90,23 @@ def recorded(path: Path) -> str | None:
     return None if row is None else str(row[0])
 
 
+def files(folder: Path) -> dict[str, tuple[str, str]]:
+    """The name and the SHA-256 of every finished job by its file, such as "models/plain-0...".
+
+    Only read, and without the lock: a run may be at work.
+
+    Raises:
+        RunRefused: there is no ledger, or it is damaged.
+    """
+    ledger = (folder / "ledger.sqlite").resolve()
+    query = "SELECT file, name, sha256 FROM jobs ORDER BY rowid"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as known:
+            return {file: (name, sha256) for file, name, sha256 in known.execute(query)}
+    except sqlite3.Error as error:
+        raise RunRefused(f"{ledger} cannot be read: {error}") from error
+
+
 @contextmanager
 def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
     """The store in a folder, for one process at a time.

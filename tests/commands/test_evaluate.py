@@ -126,8 +126,10 @@ def test_a_gate_holds_falls_short_or_cannot_judge(home: Path) -> None:
         (("evaluate", "mine.py:net", "--dataset", "digits", "--attack", "pgdd"), "'pgd'"),
         (("evaluate", "mine.py:net", "--dataset", "digits", "--option", "steps=3"), "--attack"),
         (
-            ("evaluate", "mine.py:net", "mine.py:other", "--dataset", "digits")
-            + ("--weights", "net.safetensors"),
+            (
+                *("evaluate", "mine.py:net", "mine.py:other", "--dataset", "digits"),
+                *("--weights", "net.safetensors"),
+            ),
             "one for each",
         ),
         (

@@ -22,7 +22,7 @@ def doctor(
     mean: Mean = None,
     std: Std = None,
     data: Data = None,
-    n: N = 500,
+    n: N = 200,
     device: Device = "auto",
 ) -> None:
     """Check in seconds whether a model can be evaluated, and say what would do if not."""

@@ -1,0 +1,1 @@
+"""Other libraries of attacks, one file each; `peer.py` says what a member is."""
