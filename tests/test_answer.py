@@ -1,11 +1,12 @@
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import toys
 
-from unfooled.answer import Answer, answer
+from unfooled.answer import Answer, answer, withheld
+from unfooled.finding import Finding
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.recipe import Recipe
 from unfooled.results import Comparison, Curve, RecipeResult, Results
@@ -74,7 +75,6 @@ def results(
         ),
         "comparisons": tuple(comparisons),
         "outside": {},
-        "weaker": {},
         "targeted": (),
         "missing": (),
     }
@@ -120,88 +120,84 @@ def test_too_few_seeds_are_said_and_decide_nothing() -> None:
     found = answer(results(("cannot tell",) * 4, seeds=3))
     assert found.short == "Cannot tell."
     assert "with fewer than 5 seeds" in found.sentence
-    assert any("3 of at least 5 seeds" in doubt.sentence for doubt in found.doubts)
 
 
 def test_without_doubts_there_are_none() -> None:
     assert answer(results()).doubts == ()
 
 
-def withheld(found: Answer) -> bool:
+def hidden(found: Answer) -> bool:
     return found.short == "Not shown." and found.sentence.startswith("The verdict is withheld.")
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"missing": ("plain-3", "noisy-1")}, "2 networks have no result: plain-3, noisy-1"),
-        ({"outside": {"FGSM": 7}}, "FGSM returned 7 images outside eps"),
-        ({"last": 0.3}, "still reads 30.0"),
-        (
-            {"verdicts": ("helps", "helps", "cannot tell", "hurts")},
-            "positive control, Adversarial training, did not help",
-        ),
-    ],
-)
-def test_a_serious_doubt_withholds_the_verdict(changes: dict[str, Any], said: str) -> None:
-    found = answer(results(**changes))
-    assert withheld(found)
-    assert said in found.doubts[0].sentence
-    assert found.doubts[0].serious
+def finding(recipe: str = "", verdict: str = "failed", check: str = "too_high") -> Finding:
+    return Finding(check, verdict, f"{check} of it", recipe=recipe, advice="add square")
 
 
-@pytest.mark.parametrize(
-    ("changes", "said"),
-    [
-        ({"overfitted": (1, 4)}, "catastrophic overfitting in 2 of 5 trainings"),
-        ({"weaker": {"PGD-40": 1234}}, "PGD-40 missed 1,234 pairs"),
-        (
-            {"verdicts": ("helps", "hurts", "helps", "helps"), "values": (0.1, -0.1, 0.5, 0.3)},
-            "sham control, Label smoothing, seems to help",
-        ),
-    ],
-)
-def test_a_lesser_doubt_is_told_beside_the_verdict(changes: dict[str, Any], said: str) -> None:
-    found = answer(results(**changes))
-    assert not withheld(found)
-    assert any(said in doubt.sentence and not doubt.serious for doubt in found.doubts)
+@pytest.mark.parametrize("recipe", ["", "plain", "guarded"])
+def test_what_fails_of_the_study_the_baseline_or_a_positive_control_withholds_every_verdict(
+    recipe: str,
+) -> None:
+    found = withheld(results(), [finding(recipe)])
+    attacked = {one.verdict for one in found.comparisons if one.against != CLEAN}
+    assert attacked == {"not shown"}
+    assert "not shown" not in {one.verdict for one in found.comparisons if one.against == CLEAN}
+    told = answer(found, [finding(recipe)])
+    assert hidden(told)
+    assert told.doubts[0].serious
+    assert told.doubts[0].sentence.endswith("too_high of it. Next: add square.")
 
 
-def test_serious_doubts_come_first() -> None:
-    found = answer(results(weaker={"PGD-40": 1}, missing=("plain-1",), seeds=3))
-    assert [doubt.serious for doubt in found.doubts] == [True, False, False]
+def test_one_of_several_recipes_that_fails_loses_its_own_verdict_alone() -> None:
+    fallen = [finding("turned")]
+    found = withheld(results(("helps", "helps", "helps", "hurts")), fallen)
+    verdicts = {one.second: one.verdict for one in found.comparisons if one.against == WORST}
+    assert verdicts["turned"] == "not shown"
+    assert (verdicts["noisy"], verdicts["guarded"]) == ("helps", "helps")
+    told = answer(found, fallen)
+    assert told.short == "Harder to fool."
+    assert "for “Rotation, shift” nothing is shown" in told.sentence
+    assert told.doubts[0].serious
+    assert told.doubts[0].sentence.startswith("Rotation, shift: too_high of it.")
 
 
-def test_a_stronger_attack_that_missed_nothing_is_no_doubt() -> None:
-    assert answer(results(weaker={"PGD-40": 0})).doubts == ()
+def test_if_all_that_were_asked_fail_nothing_is_shown() -> None:
+    fallen = [finding("turned"), finding("noisy")]
+    assert hidden(answer(withheld(results(), fallen), fallen))
 
 
-def test_an_undefended_network_is_doubted_only_at_a_large_eps() -> None:
-    found = results(last=0.9)
-    small = tuple(
-        result(
-            recipe,
-            5,
-            0.9,
-            curves=(Curve(WORST, "Linf", 9, (0.0, 0.1), found.recipes[0].curves[0].robust[:2]),),
-        )
-        for recipe in RECIPES
+def test_a_sham_control_that_fails_is_a_note() -> None:
+    fallen = [finding("sham")]
+    told = answer(withheld(results(("helps",) * 4), fallen), fallen)
+    assert told.short == "Harder to fool."
+    assert [doubt.serious for doubt in told.doubts] == [False]
+    assert told.doubts[0].sentence.startswith("The sham control fails the audit, as it should.")
+
+
+def test_a_doubt_is_told_beside_the_verdict() -> None:
+    found = [finding("noisy", "doubt"), finding("", "doubt", "seeds"), finding("turned", "ok")]
+    told = answer(results(("helps",) * 4), found)
+    assert told.short == "Harder to fool."
+    assert [doubt.sentence for doubt in told.doubts] == ["seeds of it.", "Noise: too_high of it."]
+
+
+def test_many_doubts_about_recipes_are_counted() -> None:
+    found = [finding("noisy", "doubt", f"check_{place}") for place in range(7)]
+    told = answer(results(), found)
+    assert len(told.doubts) == 1
+    assert told.doubts[0].sentence.startswith("7 further doubts about 1 recipes stand below: check")
+
+
+def test_what_failed_says_most_of_all_that_it_is_shown_and_names_the_rest() -> None:
+    found = [finding("plain", check="black_box"), finding("plain")]
+    assert (
+        "too_high of it. Also failed: black box. Next"
+        in answer(results(), found).doubts[0].sentence
     )
-    assert answer(results(recipes=small)).doubts == ()
 
 
 def test_an_interval_is_written_from_its_lower_to_its_upper_end() -> None:
     assert points_interval(Estimate(0.0, -0.0123, 0.0456, 10, 5)) == f"{MINUS}1.2 to +4.6"
-
-
-def test_mirrored_digits_are_told_where_the_classes_are_digits() -> None:
-    flipped = Recipe("flip", "Flipped", transforms=(("RandomHorizontalFlip", {}),))
-    found = results()
-    study = {**found.study, "recipes": [*found.study["recipes"], asdict(flipped)]}
-    found = replace(found, study=study)
-    told = [doubt.sentence for doubt in answer(found, tuple("0123456789")).doubts]
-    assert any(one.startswith("Flipped: RandomHorizontalFlip mirrors digits") for one in told)
-    assert not any("mirrors" in doubt.sentence for doubt in answer(found, ("cat", "dog")).doubts)
 
 
 def test_of_many_recipes_the_ends_are_named_and_the_others_counted() -> None:

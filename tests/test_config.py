@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from unfooled import config
 from unfooled.errors import InvalidStudy
 from unfooled.recipe import Plan
-from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
+from unfooled.study import Audit, Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
 STUDIES = sorted((Path(__file__).parent.parent / "studies").glob("*.toml"))
 
@@ -127,6 +127,23 @@ def test_every_study_that_comes_with_the_package_can_be_read(path: Path) -> None
     assert study.seeds >= 5
     assert study.name == path.stem
     assert {recipe.control for recipe in study.recipes} == {"", "positive", "sham"}
+
+
+def test_a_function_beside_the_study_file_is_found_from_everywhere(tmp_path: Path) -> None:
+    text = GOOD.replace("[recipes.turned]", '[recipes.turned]\ninput = [{ name = "mine.py:dim" }]')
+    assert any("mine.py" in line for line in errors(tmp_path, text))
+    (tmp_path / "mine.py").write_text("def dim(images, *, draws):\n    return images / 2\n")
+    (name, _) = read(tmp_path, text).recipes[1].input[0]
+    assert name == f"{tmp_path.resolve() / 'mine.py'}:dim"
+
+
+def test_the_audit_is_on_and_its_images_can_be_set(tmp_path: Path) -> None:
+    assert read(tmp_path).audit == Audit(100)
+    assert read(tmp_path, f"{GOOD}\n[audit]\nimages = 7\n").audit == Audit(7)
+    wrong = errors(tmp_path, f"{GOOD}\n[audit]\nimages = 0\n")
+    assert "audit.images: input should be greater than or equal to 1 (it is 0)" in wrong
+    unknown = errors(tmp_path, f"{GOOD}\n[audit]\nimage = 7\n")
+    assert unknown == ["audit.image: there is no such key; known here: images"]
 
 
 def test_there_are_studies_to_read() -> None:

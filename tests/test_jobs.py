@@ -13,7 +13,7 @@ from unfooled.errors import JobFailed
 from unfooled.evaluation import Evaluation
 from unfooled.jobs import Job, Worker
 from unfooled.recipe import Plan, Recipe
-from unfooled.study import Certificates, Corruptions, Study, Sweep
+from unfooled.study import Audit, Certificates, Corruptions, Study, Sweep
 
 
 def by_name(study: Study, data: Dataset, device: str = "cpu") -> dict[str, Job]:
@@ -28,11 +28,17 @@ def test_a_study_has_trainings_attacks_on_each_and_pictures_of_the_first_seed(
         f"{recipe}-{seed}{rest}"
         for recipe in ("plain", "flips")
         for seed in (0, 1)
-        for rest in ("", "-0-fgsm-Linf", "-1-pgd-Linf", *(["-pictures"] if seed == 0 else []))
+        for rest in (
+            *("", "-0-fgsm-Linf", "-1-pgd-Linf", "-probed"),
+            *(["-pictures"] if seed == 0 else []),
+        )
     )
     for name, job in found.items():
-        if job.kind != "train":
+        if job.kind not in ("train", "probed"):
             assert job.needs == (found["-".join(name.split("-")[:2])],)
+    # Probes craft on the baseline's network of that seed; for the baseline on the next one's.
+    assert found["plain-1-probed"].needs == (found["plain-1"], found["flips-1"])
+    assert found["flips-1-probed"].needs == (found["flips-1"], found["plain-1"])
 
 
 def test_every_job_comes_after_the_one_that_it_needs_and_long_ones_first(
@@ -145,11 +151,12 @@ def test_a_users_changed_file_changes_the_keys_of_what_it_decides(
     files["attack"].write_text("# another\nfrom unfooled.attacks.fgsm import fgsm\n")
     after = by_name(study, striped)
     moved = {name for name in before if before[name].key != after[name].key}
-    assert moved == {name for name in before if before[name].kind != "train"}
+    assert moved == {n for n in before if before[n].kind in ("attack", "pictures")}
     files["transform"].write_text("# another\nfrom toys import darker\n")
     last = by_name(study, striped)
     moved = {name for name in before if last[name].key != after[name].key}
-    assert moved == {name for name in before if name.startswith("dark")}
+    on_it = {"plain-0-probed", "plain-1-probed"}
+    assert moved == on_it | {name for name in before if name.startswith("dark")}
 
 
 @pytest.fixture(scope="module")
@@ -248,7 +255,8 @@ def test_a_users_own_attack_inside_a_defence_decides_the_training(
     file.write_text("# another\nfrom unfooled.attacks.mifgsm import mifgsm\n")
     after = by_name(study, striped)
     moved = {name for name in before if before[name].key != after[name].key}
-    assert moved == {name for name in before if name.startswith("own")}
+    on_it = {"plain-0-probed", "plain-1-probed"}
+    assert moved == on_it | {name for name in before if name.startswith("own")}
 
 
 def test_what_stands_before_a_network_and_the_split_decide_what_is_measured_but_no_training(
@@ -259,9 +267,13 @@ def test_what_stands_before_a_network_and_the_split_decide_what_is_measured_but_
     before = by_name(study, striped)
     bits = replace(study, recipes=(plain, replace(flips, input=(("bit_depth", {"bits": 1}),))))
     moved = {n for n, job in by_name(bits, striped).items() if before[n].key != job.key}
-    assert moved == {n for n in before if n.startswith("flips") and before[n].kind != "train"}
+    own = {n for n in before if n.startswith("flips") and before[n].kind != "train"}
+    assert moved == own | {"plain-0-probed", "plain-1-probed"}
+    fewer = by_name(replace(study, audit=Audit(images=7)), striped)
+    moved = {n for n, job in fewer.items() if before[n].key != job.key}
+    assert moved == {n for n in before if before[n].kind == "probed"}
     other = by_name(replace(study, split="validation"), striped)
     moved = {n for n, job in other.items() if before[n].key != job.key}
     assert moved == {n for n in before if before[n].kind != "train"}
     kinds = {job.kind for job in before.values()}
-    assert kinds == {"train", "attack", "corrupted", "certified", "pictures"}
+    assert kinds == {"train", "attack", "corrupted", "certified", "pictures", "probed"}

@@ -25,7 +25,7 @@ from unfooled.layers import Standardise
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
 from unfooled.shapes import Images, Labels, Logits
-from unfooled.study import Study, Sweep
+from unfooled.study import Audit, Study, Sweep
 from unfooled.threat import Threat
 
 SIZE = 8  # side of the toy images
@@ -182,6 +182,7 @@ def study(**changes: object) -> Study:
             Sweep("fgsm", {}, "Linf", (0.0, 0.1, 0.2)),
             Sweep("pgd", {"steps": 5}, "Linf", (0.0, 0.1, 0.2), images=30),
         ),
+        "audit": Audit(images=20),
     }
     return Study(**{**given, **changes})  # type: ignore[arg-type]
 

@@ -70,8 +70,9 @@ class Preprocessor:
 def find(name: str, /, **options: Any) -> Preprocessor:
     """The preprocessor of that name, or the user's own `file.py:function`.
 
-    A user's own without the two constants counts as random and without a useful gradient. It is
-    called image by image, and draws the same for each, from `draws` or from torch.
+    A user's own without the two constants counts as random and without a useful gradient. A random
+    one of theirs is called image by image, and draws the same for each, from `draws` or from torch;
+    one that says that it is not is taken at its word, and the audit looks whether that holds.
 
     Raises:
         UnknownName: there is none.
@@ -83,9 +84,9 @@ def find(name: str, /, **options: Any) -> Preprocessor:
             f"{name} is no preprocessor: it takes no draws; one is name(images, *, draws, ...)"
         )
     catalog.check_options(name, function, options, GIVEN)
-    function = _alike(function) if ":" in name else function
     own = getattr(home, "GRADIENT", "identity") == "own"
     random = bool(getattr(home, "RANDOM", True))
+    function = _alike(function) if ":" in name and random else function
     return Preprocessor(name, function, None if own else identity, random, options)
 
 

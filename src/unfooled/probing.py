@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
@@ -24,7 +25,8 @@ from unfooled.dataset import Split
 from unfooled.errors import InvalidThreat, brief
 from unfooled.evaluation import UNREAD, judged, read
 from unfooled.finding import ROUNDING, Finding
-from unfooled.gradients import forward, frozen, predict
+from unfooled.gradients import forward, frozen, gradient, predict
+from unfooled.losses import margin
 from unfooled.obfuscated import eot
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, PerImage
@@ -55,6 +57,8 @@ class Probed:
         repeated: how far an image's answers lie apart when it is asked again, as a share of the
             largest logit, `[n]`; infinite where it cannot be said.
         watched: the same, of the answer that is given while a gradient is asked for, `[n]`.
+        steady: the cosine of an image's gradient and that a small random step away, `[n]`; NaN
+            where there is none.
         findings: the doctor's.
     """
 
@@ -70,6 +74,7 @@ class Probed:
     clean: NDArray[np.int64]
     repeated: NDArray[np.float64]
     watched: NDArray[np.float64]
+    steady: NDArray[np.float64]
     findings: tuple[Finding, ...]
 
     @property
@@ -154,6 +159,7 @@ def probed(
         clean=clean,
         repeated=repeated,
         watched=_watched(network, images),
+        steady=_steady(case, threat, own.step("steady")),
         findings=tuple(findings),
     )
 
@@ -208,6 +214,23 @@ def _watched(network: nn.Module, images: Images) -> NDArray[np.float64]:
     except Exception:  # the doctor says what it was
         return np.full(len(images), np.inf)
     return _apart(unseen, seen).double().cpu().numpy()
+
+
+def _steady(case: _Case, threat: Threat, draws: Draws) -> NDArray[np.float64]:
+    """Whether the gradient still points the same way a tenth of eps away."""
+    near = Threat(threat.norm, threat.eps / 10)
+    try:
+        with frozen(case.network):
+            moved = near.random_edge(case.images, draws)
+            here, there = (
+                gradient(case.network, images, case.labels, None, margin)[2].flatten(1)
+                for images in (case.images, moved)
+            )
+    except Exception:  # there is none, or it is not a number: the doctor says so
+        return np.full(len(case.images), np.nan)
+    alike = F.cosine_similarity(here, there).double()
+    gone = ~(here.any(1) & there.any(1))
+    return alike.masked_fill(gone, torch.nan).cpu().numpy()
 
 
 def _apart(one: Logits, other: Logits) -> PerImage:

@@ -18,10 +18,10 @@ def other_attacks(evidence: Evidence) -> list[Finding]:
     for recipe in evidence.study.recipes:
         loss = defence.find(recipe.defence[0], **recipe.defence[1])
         own = loss.all_options.get("attack", "")
-        if loss.threat is None or recipe.name == evidence.study.recipes[0].name:
+        if loss.threat is None or not loss.passes:  # it learns from no attacked images
             continue
         new = [title for title in others if title != own]
-        sentence = f"{', '.join(new) or 'no attack'} does something else than its training did"
+        sentence = f"other than its training: {', '.join(new) or 'no attack'}"
         verdict, advice = ("ok", "") if new else ("doubt", 'add the attack "autoattack"')
         found.append(Finding("other_attacks", verdict, sentence, None, recipe.name, advice))
     return found

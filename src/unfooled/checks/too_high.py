@@ -31,7 +31,7 @@ def too_high(evidence: Evidence) -> list[Finding]:
     for index, recipe in enumerate(evidence.study.recipes):
         networks = evidence.beside(index)
         if not networks:
-            sentence = "there are no probes of networks with results; run the study again"
+            sentence = "there is no network with results and probes; run the study again"
             found.append(Finding("too_high", "not tried", sentence, recipe=recipe.name))
             continue
         fallen = [one.stands & one.by(*PROBES) for one in networks]
