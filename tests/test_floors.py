@@ -21,7 +21,7 @@ FLOORS = {
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
         *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors"),
-        *("interval", "lines", "maxima", "region", "backward", "crown", "condensed"),
+        *("interval", "lines", "maxima", "region", "backward", "crown", "condensed", "fitting"),
         *("windows", "programme", "witness", "branching"),
         *("bounds",),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from unfooled import interval
 from unfooled.backward import Chain, chain
 from unfooled.branching import Branched, branched
-from unfooled.condensed import condensed, lowered, tightened, whole
+from unfooled.condensed import condensed, whole
 from unfooled.crown import Known, above, apart, known, others
 from unfooled.errors import InvalidOption
+from unfooled.fitting import lowered, tightened
 from unfooled.gradients import frozen
 from unfooled.interval import Box
 from unfooled.lines import rectifies
