@@ -130,9 +130,10 @@ def main() -> None:
         "Bounds: what is left open",
         f"n = {given.images:,} test images",
         'Linf on the first test images of MNIST. "plain" is the `strided` of the default study, '
-        'trained as any; "certified" is `strided_deep`, trained by interval bounds (`certified.toml`). '
-        "Open: what AutoAttack leaves, less what is shown to stand; AutoAttack is asked only about "
-        "what neither stands nor falls. Two processes of one thread; the wall time is with "
+        'trained as any; "certified" is `strided_deep`, trained by interval bounds '
+        "(`certified.toml`). Open: what AutoAttack leaves, less what is shown to stand; AutoAttack "
+        "is asked only about what neither stands nor falls. Two processes of one thread; the wall "
+        "time is with "
         f"AutoAttack.\n\n{body}",
         write=given.write,
     )
