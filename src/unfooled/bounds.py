@@ -79,8 +79,8 @@ def examined(
     """Which images stand whatever is done to them inside the threat, and which fall.
 
     Args:
-        model: an `nn.Sequential`, nested or not, of layers that `interval` and `crown` know, ending
-            in a linear layer.
+        model: made of layers that `interval` and `crown` know, ending in a linear layer; branches
+            that are added up are followed, see `traced`.
         threat: Linf or L2.
         slopes: steps that fit the slopes of the linear bounds; 0 for none. Only for networks in
             which nothing but ReLUs bends.

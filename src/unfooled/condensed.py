@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from unfooled.crown import Known
 from unfooled.interval import Box
-from unfooled.lines import bent, rectified
+from unfooled.lines import Lines, bent, inner, rectified
 from unfooled.region import Region
 from unfooled.shapes import PerImage
 
@@ -111,7 +111,9 @@ def condensed(found: Known, wanted: Float[Tensor, "m k"]) -> tuple[Condensed, Ro
         own = Box(box.middle.flatten(1)[:, which], box.radius.flatten(1)[:, which])
         before = [one for one in places if one < place]
         layers.append(
-            Layer(found.chain.steps[place], _cut(found, rows, added, first, open_, before), own)
+            Layer(
+                inner(found.chain.steps[place]), _cut(found, rows, added, first, open_, before), own
+            )
         )
     rows, added = found.chain.back(wanted, len(found.chain.steps))
     first = found.chain.linear(len(found.chain.steps))
@@ -133,8 +135,9 @@ def _cut(
         if place in places:
             units[place] = rows[:, open_[place]]
         # What is no line here has been taken out; the rest is one, without a constant.
-        slope = rectified(found.chain.steps[place], found.boxes[place]).low_slope
-        rows = rows * torch.where(open_[place], 0, slope)
+        own = found.lines[place]
+        if isinstance(own, Lines):
+            rows = rows * torch.where(open_[place], 0, own.low_slope)
         rows, more = found.chain.back(rows, place)
         added, end = added + more, found.chain.linear(place)
     return Rows(rows.flatten(1), tuple(units[place] for place in places), added)
