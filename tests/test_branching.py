@@ -9,8 +9,9 @@ from torch import nn
 from unfooled import bounds, branching
 from unfooled.backward import chain
 from unfooled.branching import Branched, branched
-from unfooled.condensed import Bounded, Condensed, Rows, Split, condensed, lowered, tightened, whole
+from unfooled.condensed import Condensed, Rows, Split, condensed, whole
 from unfooled.crown import apart, known, margins
+from unfooled.fitting import Bounded, lowered, tightened
 from unfooled.gradients import frozen
 from unfooled.randomness import Draws
 from unfooled.shapes import Images

@@ -3,8 +3,9 @@ import torch
 import toys
 
 from unfooled.backward import chain
-from unfooled.condensed import Condensed, Rows, condensed, lowered, tightened, whole
+from unfooled.condensed import Condensed, Rows, condensed, whole
 from unfooled.crown import apart, known
+from unfooled.fitting import lowered, tightened
 from unfooled.gradients import frozen
 from unfooled.randomness import Draws
 from unfooled.shapes import Images

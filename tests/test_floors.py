@@ -21,8 +21,8 @@ FLOORS = {
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
         *("corruption", "strokes", "corruptions", "preprocessor", "preprocessors"),
-        *("interval", "lines", "maxima", "region", "backward", "crown", "condensed"),
-        *("windows", "programme", "witness", "branching", "bounds", "smoothing"),
+        *("traced", "interval", "lines", "maxima", "region", "windows", "backward", "crown"),
+        *("condensed", "fitting", "programme", "witness", "branching", "bounds", "smoothing"),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
         *("checkpoint", "exported", "onnx"),
     ],

@@ -13,14 +13,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from unfooled import interval
+from unfooled import interval, traced
+from unfooled.errors import InvalidModel
 from unfooled.interval import Box
 from unfooled.layers import Standardise, by_channel
 from unfooled.lines import bends
 from unfooled.shapes import Images, PerImage
+from unfooled.traced import Beside, Sum, joined
 from unfooled.windows import Windows, windows
 
 _AT_ONCE = 2**18  # numbers in the largest layer's rows: they stay in the cache
+_TRIED = 4  # images on which a forward that was followed is tried
 _WHOLE = 2**23  # numbers in the matrix of a few layers, at most, that is kept
 
 
@@ -83,7 +86,8 @@ def chain(model: nn.Module, images: Images) -> Chain:
     Raises:
         InvalidModel: there are no bounds for one of its layers.
     """
-    steps, shapes, shifts = tuple(interval.leaves(model)), [], list[Tensor | None]()
+    steps, shapes, shifts = tuple(traced.steps(model, images)), [], list[Tensor | None]()
+    _check(model, steps, images[:_TRIED])
     numbers = images.new_zeros(1, *images.shape[1:])
     for step in steps:
         shapes.append(numbers.shape[1:])
@@ -101,6 +105,17 @@ def chain(model: nn.Module, images: Images) -> Chain:
             if seen := _seen(found, place):
                 found.windows[place] = seen
     return found
+
+
+def _check(model: nn.Module, steps: tuple[nn.Module, ...], images: Images) -> None:
+    """Let only layers pass that do what the network does: in-place changes may hide in branches."""
+    for given in (images, 1 - images):
+        found, own = nn.Sequential(*steps)(given.clone()), model(given.clone())
+        if found.shape != own.shape or not torch.allclose(found, own, equal_nan=True):
+            raise InvalidModel(
+                f"there are no bounds for {type(model).__name__}: its layers, one after the other, "
+                "do not give what it gives; a forward without in-place changes would do"
+            )
 
 
 def _seen(network: Chain, place: int) -> Windows | None:
@@ -164,6 +179,22 @@ def _flattened(_: nn.Module, rows: Rows, shape: torch.Size) -> Rows:
     return rows.reshape(-1, *shape)
 
 
+def _beside(module: Beside, rows: Rows, _: torch.Size) -> Rows:
+    shapes = [module.shapes[keep] for keep in module.keeps]
+    made = rows.flatten(1).shape[1] - sum(shape.numel() for shape in shapes)
+    *kept, own = rows.flatten(1).split([*(shape.numel() for shape in shapes), made], dim=1)
+    given = module.shapes[module.takes[0]]
+    own = own.reshape(len(rows), *module.makes)
+    back = (
+        own if isinstance(module.step, Sum) else _BACK[type(module.step)](module.step, own, given)
+    )
+    parts = [rows.new_zeros(len(rows), *shape) for shape in module.shapes]
+    added = [(take, back) for take in module.takes]
+    for place, part in (*zip(module.keeps, kept, strict=True), *added):
+        parts[place] = parts[place] + part.view(len(rows), *module.shapes[place])
+    return joined(parts)
+
+
 def _same(_: nn.Module, rows: Rows, __: torch.Size) -> Rows:
     return rows
 
@@ -182,5 +213,6 @@ _BACK: dict[type[nn.Module], Callable[[Any, Rows, torch.Size], Rows]] = {
     nn.BatchNorm2d: _normalised,
     nn.AvgPool2d: _any,
     nn.Flatten: _flattened,
+    Beside: _beside,
     **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), _same),
 }

@@ -21,9 +21,10 @@ from torch import Tensor, nn
 from unfooled import interval
 from unfooled.backward import Chain, chain
 from unfooled.branching import Branched, branched
-from unfooled.condensed import condensed, lowered, tightened, whole
+from unfooled.condensed import condensed, whole
 from unfooled.crown import Known, above, apart, known, others
 from unfooled.errors import InvalidOption
+from unfooled.fitting import lowered, tightened
 from unfooled.gradients import frozen
 from unfooled.interval import Box
 from unfooled.lines import rectifies
@@ -78,8 +79,8 @@ def examined(
     """Which images stand whatever is done to them inside the threat, and which fall.
 
     Args:
-        model: an `nn.Sequential`, nested or not, of layers that `interval` and `crown` know, ending
-            in a linear layer.
+        model: made of layers that `interval` and `crown` know, ending in a linear layer; branches
+            that are added up are followed, see `traced`.
         threat: Linf or L2.
         slopes: steps that fit the slopes of the linear bounds; 0 for none. Only for networks in
             which nothing but ReLUs bends.

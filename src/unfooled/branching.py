@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from unfooled.condensed import Bounded, Condensed, Rows, Split, lowered, whole
+from unfooled.condensed import Condensed, Rows, Split, whole
+from unfooled.fitting import Bounded, lowered
 from unfooled.lines import leak
 from unfooled.programme import settled
 from unfooled.region import Cuboid

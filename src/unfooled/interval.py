@@ -5,7 +5,7 @@ Sound, quick, differentiable by the weights, and loose on a network that was not
 Source: Gowal et al. 2018, https://arxiv.org/abs/1810.12715, section 3.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from unfooled.errors import InvalidModel, InvalidThreat
 from unfooled.layers import Standardise, by_channel
 from unfooled.shapes import Images, Labels
 from unfooled.threat import Threat
+from unfooled.traced import Beside, Sum, Within, joined, steps
+from unfooled.traced import apart as parted
 
 _STEADY = 20  # a smaller threshold makes Softplus fall by more than rounding does
 
@@ -61,7 +63,8 @@ def margins(
     0 in the label's own column. An image whose other columns are all below 0 cannot be fooled.
 
     Args:
-        model: an `nn.Sequential` of the layers in `_THROUGH`, ending in a linear layer. Dropout is
+        model: made of the layers in `_THROUGH`, ending in a linear layer; branches that are added
+            up are followed, see `traced`. Dropout is
             passed by as in eval mode; batch normalisation must be in it.
         threat: Linf.
 
@@ -72,7 +75,7 @@ def margins(
     if threat.norm != "Linf":
         raise InvalidThreat(f"interval bounds are for Linf; {threat.norm} came")
     box = around(images, threat.eps)
-    *before, last = leaves(model)
+    *before, last = steps(model, images)
     for module in before:
         box = through(module, box)
     return apart(last, box, labels)
@@ -91,7 +94,7 @@ def through(module: nn.Module, box: Box) -> Box:
     """
     found = _THROUGH.get(type(module))
     if found is None:
-        known = ", ".join(kind.__name__ for kind in _THROUGH)
+        known = ", ".join(kind.__name__ for kind in _THROUGH if kind not in (Beside, Within))
         raise InvalidModel(
             f"there are no bounds for a layer {type(module).__name__}; there are for {known}"
         )
@@ -115,15 +118,6 @@ def apart(last: nn.Module, box: Box, labels: Labels) -> Float[Tensor, "n k"]:
     weight = (last.weight - last.weight[labels, None]).abs()  # [n, k, d]
     found: Tensor = middle + torch.einsum("nkd,nd->nk", weight, box.radius)
     return found
-
-
-def leaves(model: nn.Module) -> Iterator[nn.Module]:
-    """The layers of nested `nn.Sequential`s, one after the other."""
-    if type(model) is nn.Sequential:
-        for child in model:
-            yield from leaves(child)
-    else:
-        yield model
 
 
 def _standardised(module: Standardise, box: Box) -> Box:
@@ -197,6 +191,32 @@ def _same(_: nn.Module, box: Box) -> Box:
     return box
 
 
+def split(module: Beside | Within, box: Box) -> list[Box]:
+    """The boxes of all that is alive before a layer."""
+    middles, radii = parted(box.middle, module.shapes), parted(box.radius, module.shapes)
+    return [Box(*two) for two in zip(middles, radii, strict=True)]
+
+
+def _beside(module: Beside, box: Box) -> Box:
+    parts = split(module, box)
+    given = [parts[take] for take in module.takes]
+    if isinstance(module.step, Sum):
+        made = Box(given[0].middle + given[1].middle, given[0].radius + given[1].radius)
+    else:
+        made = through(module.step, given[0])
+    return _together([*(parts[keep] for keep in module.keeps), made])
+
+
+def _within(module: Within, box: Box) -> Box:
+    parts = split(module, box)
+    parts[module.place] = through(module.step, parts[module.place])
+    return _together(parts)
+
+
+def _together(parts: list[Box]) -> Box:
+    return Box(joined([one.middle for one in parts]), joined([one.radius for one in parts]))
+
+
 _THROUGH: dict[type[nn.Module], Callable[[Any, Box], Box]] = {
     Standardise: _standardised,
     nn.Conv2d: _convolved,
@@ -208,5 +228,7 @@ _THROUGH: dict[type[nn.Module], Callable[[Any, Box], Box]] = {
     nn.MaxPool2d: _monotone,
     nn.AvgPool2d: _both,
     nn.Flatten: _both,
+    Beside: _beside,
+    Within: _within,
     **dict.fromkeys((nn.Identity, nn.Dropout, nn.Dropout2d), _same),
 }

@@ -16,9 +16,10 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
-from unfooled.interval import Box
+from unfooled.interval import Box, split
 from unfooled.maxima import Largest, contested, largest
 from unfooled.shapes import PerImage
+from unfooled.traced import Within, joined
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,11 @@ class Lines:
         return Lines(self.low_slope[of], self.low_at[of], self.high_slope[of], self.high_at[of])
 
 
+def inner(module: nn.Module) -> nn.Module:
+    """The layer that bends, without what is alive beside it."""
+    return module.step if isinstance(module, Within) else module
+
+
 def bends(module: nn.Module) -> bool:
     """Whether a layer is one of those here."""
     return type(module) in _LINES
@@ -62,6 +68,10 @@ def lines(module: nn.Module, box: Box) -> Lines | Largest:
 
 def bent(module: nn.Module, box: Box) -> Bool[Tensor, "n ..."]:
     """Where the layer is not a line, so that it matters how tight the box is."""
+    if isinstance(module, Within):
+        parts = [torch.zeros_like(one.middle, dtype=torch.bool) for one in split(module, box)]
+        parts[module.place] = bent(module.step, split(module, box)[module.place])
+        return joined(parts)
     if type(module) in (nn.ReLU, nn.LeakyReLU):
         return (box.low < 0) & (box.high > 0)
     if isinstance(module, nn.MaxPool2d):
@@ -71,12 +81,13 @@ def bent(module: nn.Module, box: Box) -> Bool[Tensor, "n ..."]:
 
 def rectifies(module: nn.Module) -> bool:
     """Whether a layer is a ReLU, leaky or not, whose slope below 0 is 0 to 1."""
+    module = inner(module)
     return type(module) in (nn.ReLU, nn.LeakyReLU) and 0 <= leak(module) <= 1
 
 
 def leak(module: nn.Module) -> float:
     """The slope of a ReLU, leaky or not, below 0."""
-    return float(getattr(module, "negative_slope", 0.0))
+    return float(getattr(inner(module), "negative_slope", 0.0))
 
 
 def rectified(module: nn.Module, box: Box) -> Lines:
@@ -98,7 +109,7 @@ def _leaky(module: nn.Module, box: Box) -> Lines:
         return rectified(module, box)
     low, high = box.low, box.high
     one, least = low.new_tensor(1.0), low.new_tensor(leak(module))
-    at_low, at_high = module(low), module(high)
+    at_low, at_high = module(low.clone()), module(high.clone())  # it may write into them
     chord = (at_high - at_low) / torch.where(high > low, high - low, 1)
     at = at_low - chord * low
     own = torch.where(high > -low, one, least)
@@ -106,6 +117,20 @@ def _leaky(module: nn.Module, box: Box) -> Lines:
     zero = torch.zeros_like(at)
     # Steeper below 0 than above it bends down: then the chord lies below, and not above.
     return Lines(chord, at, own, zero) if least > 1 else Lines(own, zero, chord, at)
+
+
+def _within(module: Within, box: Box) -> Lines:
+    """The lines of one part of what is alive; the rest is a line itself."""
+    parts = split(module, box)
+    own = vars(lines(module.step, parts[module.place])).values()
+    slope = [torch.ones_like(part.middle) for part in parts]
+    at = [torch.zeros_like(part.middle) for part in parts]
+    found = []
+    for filled, new in zip((slope, at, slope, at), own, strict=True):
+        filled = list(filled)
+        filled[module.place] = new
+        found.append(joined(filled))
+    return Lines(*found)
 
 
 def _smooth(steepness: Callable[[Any, Tensor], Tensor]) -> Callable[[Any, Box], Lines]:
@@ -126,6 +151,7 @@ _LINES: dict[type[nn.Module], Callable[[Any, Box], Lines | Largest]] = {
     nn.ReLU: rectified,
     nn.LeakyReLU: _leaky,
     nn.MaxPool2d: largest,
+    Within: _within,
     nn.Tanh: _smooth(lambda module, at: 1 - module(at).square()),
     nn.Sigmoid: _smooth(lambda module, at: module(at) * (1 - module(at))),
     nn.Softplus: _smooth(lambda module, at: (module.beta * at).sigmoid()),

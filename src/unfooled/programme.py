@@ -16,7 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unfooled.condensed import Condensed, Rows, Split, lowered
+from unfooled.condensed import Condensed, Rows, Split
+from unfooled.fitting import lowered
 from unfooled.lines import leak, rectified
 from unfooled.shapes import Images
 
