@@ -93,6 +93,9 @@ answer_eps = 0.1
 epochs = 2
 batch_size = 64
 
+[audit]
+images = 12
+
 [recipes.plain]
 title = "No <i>change</i> & $y$"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from unfooled import jobs, store
+from unfooled import packing, store
 from unfooled.auditing import audit, code
 from unfooled.errors import RunRefused
 from unfooled.rejudging import Verified
@@ -29,7 +29,8 @@ def test_a_finished_run_stands_and_is_left_as_it_is(folder: Path) -> None:
     found = audited(folder)
     assert lines(found) == []
     assert found.standing == found.images == 3 * 3 * 10
-    assert found.whole == found.files == len(store.files(folder)) == 21
+    # Three recipes and two seeds: trainings, probes, two attacks each; and pictures of one seed.
+    assert found.whole == found.files == len(store.files(folder)) == 6 + 6 + 12 + 3
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
 
 
@@ -75,7 +76,7 @@ def test_weights_of_another_network_show_in_the_pictures(folder: Path) -> None:
 
 def rewritten(folder: Path, name: str, **changes: object) -> None:
     path = folder / "facts" / f"{name}.npz"
-    np.savez(path, **{**jobs.unpacked(path.read_bytes()), **changes})
+    np.savez(path, **{**packing.unpacked(path.read_bytes()), **changes})
 
 
 def test_made_up_facts_are_told(folder: Path) -> None:
@@ -94,7 +95,7 @@ def test_files_of_no_job_are_noted(folder: Path) -> None:
         ledger.keep_only(set())
     found = audited(folder)
     assert (found.failures, found.files, found.images) == ((), 0, 0)
-    assert "21 files are of no job" in found.notes[0]
+    assert "27 files are of no job" in found.notes[0]
 
 
 def test_a_folder_without_a_run_is_refused(tmp_path: Path) -> None:

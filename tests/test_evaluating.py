@@ -8,7 +8,7 @@ import toys
 from torch import nn
 
 import unfooled
-from unfooled import evaluating, run
+from unfooled import evaluating, packing, run
 from unfooled.dataset import Dataset
 from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat, JobFailed
 from unfooled.evaluating import Entry, Order, evaluate, study, titled
@@ -69,7 +69,7 @@ def test_adversarial_images_are_kept_where_they_fool(
 ) -> None:
     images = images.mul(255).round() / 255
     evaluate(plane, images, labels, eps=0.05, attacks=["pgd"], folder=tmp_path)
-    arrays = unfooled.jobs.unpacked((tmp_path / "facts/the-network-0-1-pgd-Linf.npz").read_bytes())
+    arrays = packing.unpacked((tmp_path / "facts/the-network-0-1-pgd-Linf.npz").read_bytes())
     facts, kept = Evaluation.of_arrays(arrays), torch.from_numpy(arrays["adversarial"])
     assert kept.shape == (*facts.read_as.shape, *images.shape[1:])
     assert facts.won.any()

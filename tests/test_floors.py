@@ -49,6 +49,8 @@ FLOORS = {
         "keys",
         "config",
         "jobs",
+        "packing",
+        "worker",
         "engine",
         "engines",
         "store",

@@ -3,15 +3,12 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import toys
 
-from unfooled import jobs, model
+from unfooled import jobs
 from unfooled.dataset import Dataset
-from unfooled.errors import JobFailed
-from unfooled.evaluation import Evaluation
-from unfooled.jobs import Job, Worker
+from unfooled.jobs import Job
 from unfooled.recipe import Plan, Recipe
 from unfooled.study import Audit, Certificates, Corruptions, Study, Sweep
 
@@ -157,87 +154,6 @@ def test_a_users_changed_file_changes_the_keys_of_what_it_decides(
     moved = {name for name in before if last[name].key != after[name].key}
     on_it = {"plain-0-probed", "plain-1-probed"}
     assert moved == on_it | {name for name in before if name.startswith("dark")}
-
-
-@pytest.fixture(scope="module")
-def worker() -> Worker:
-    return Worker(toys.study(), None, "cpu")
-
-
-@pytest.fixture(scope="module")
-def done(worker: Worker) -> dict[str, bytes]:
-    """Every job of the toy study, done in this process."""
-    files: dict[str, bytes] = {}
-    names: dict[str, bytes] = {}
-    for job in jobs.jobs(worker.study, worker.data, "cpu"):
-        weights = tuple(files[one.key] for one in job.needs)
-        files[job.key] = names[job.name(worker.study)] = worker.perform(
-            job, weights, lambda _: None
-        )
-    return names
-
-
-def test_a_trainings_file_holds_weights_and_what_came_of_it(
-    worker: Worker, done: dict[str, bytes]
-) -> None:
-    about = model.about(done["flips-1"])
-    assert (about["recipe"], about["seed"], about["overfitted"]) == ("flips", 1, None)
-    assert (about["architecture"], about["dataset"]) == ("toys:pyramid", "toys:striped")
-    assert len(about["history"]) == 2
-    network = model.restored(done["flips-1"], "toys:pyramid", channels=1, size=8, classes=3)
-    assert not network.training
-    read = toys.read_by(network, worker.data.validation.pixels())
-    share = float((read == worker.data.validation.labels).float().mean())
-    assert share == pytest.approx(about["history"][-1]["validation"])
-
-
-def test_an_attacks_file_holds_its_facts(worker: Worker, done: dict[str, bytes]) -> None:
-    found = Evaluation.of_arrays(jobs.unpacked(done["plain-0-0-fgsm-Linf"]))
-    assert found.ids.tolist() == list(range(90))
-    assert [threat.eps for threat in found.threats] == [0.1, 0.2]
-    assert found.labels.tolist() == worker.data.test.labels.tolist()
-    few = Evaluation.of_arrays(jobs.unpacked(done["plain-0-1-pgd-Linf"]))
-    assert few.ids.tolist() == worker.data.test.sample(30).tolist()
-    assert np.array_equal(few.clean, found.clean[few.ids])
-
-
-def test_the_pictures_show_one_image_of_each_class_before_and_after(
-    worker: Worker, done: dict[str, bytes]
-) -> None:
-    found = jobs.unpacked(done["plain-0-pictures"])
-    assert worker.data.test.labels[found["ids"]].tolist() == [0, 1, 2]
-    assert found["images"].shape == (3, 3, 1, toys.SIZE, toys.SIZE)
-    assert found["images"].dtype == np.uint8
-    assert np.array_equal(found["images"][0], worker.data.test.images[found["ids"]].numpy())
-    assert found["read_as"].shape == (3, 3)
-    facts = Evaluation.of_arrays(jobs.unpacked(done["plain-0-0-fgsm-Linf"]))
-    assert found["read_as"][0].tolist() == facts.clean[found["ids"]].tolist()
-    assert found["filters"].shape == (4, 1, 3, 3)
-    assert found["maps"].shape == (4, toys.SIZE // 2, toys.SIZE // 2)
-
-
-def test_a_job_done_twice_gives_the_same_bytes(worker: Worker, done: dict[str, bytes]) -> None:
-    again = Worker(toys.study(), None, "cpu")
-    for name, job in by_name(again.study, again.data).items():
-        if name in ("flips-0", "flips-0-1-pgd-Linf"):
-            weights = (done["flips-0"],) if job.needs else ()
-            assert again.perform(job, weights, lambda _: None) == done[name]
-
-
-def test_progress_of_a_training_is_reported(worker: Worker) -> None:
-    shares: list[float] = []
-    job = next(job for job in jobs.jobs(worker.study, worker.data, "cpu") if job.kind == "train")
-    worker.perform(job, (), shares.append)
-    assert shares == sorted(shares)
-    assert 0 <= shares[0] <= shares[-1] < 1
-
-
-def test_a_training_that_fails_is_an_error(striped: Dataset) -> None:
-    wild = replace(toys.study().recipes[0], plan=Plan(epochs=1, batch_size=8, learning_rate=1e30))
-    wrong = Worker(toys.study(recipes=(wild,)), None, "cpu")
-    job = jobs.jobs(wrong.study, striped, "cpu")[0]
-    with pytest.raises(JobFailed, match="loss became"):
-        wrong.perform(job, (), lambda _: None)
 
 
 def test_a_job_is_plain_enough_to_be_told(striped: Dataset) -> None:

@@ -12,8 +12,8 @@ from unfooled import board, publishing, ranking, run
 from unfooled.answer import answer
 from unfooled.evaluation import Evaluation
 from unfooled.figures import all_figures
-from unfooled.jobs import unpacked
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
+from unfooled.packing import unpacked
 from unfooled.page import page
 from unfooled.recipe import Plan, Recipe
 from unfooled.report import Report, gather

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from torch import nn
 
-from unfooled import jobs, loading, report, rereading, store
+from unfooled import loading, packing, report, rereading, store
 from unfooled.dataset import Split
-from unfooled.errors import UnfooledError, brief
-from unfooled.jobs import Worker
+from unfooled.errors import RunRefused, UnfooledError, brief
 from unfooled.rejudging import Failure, Verified, gathered
 from unfooled.rereading import Facts, Told
 from unfooled.study import Study
+from unfooled.worker import Worker
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,8 @@ def code(folder: Path) -> list[str]:
     """
     study, _ = report.asked(folder)
     before = [name for recipe in study.recipes for name, _ in recipe.input]
-    words = dict.fromkeys([study.model, study.dataset, *before])
+    networks = [recipe.given.which for recipe in study.recipes if recipe.given is not None]
+    words = dict.fromkeys([study.model, study.dataset, *networks, *before])
     return [one for one in words if loading.runs_code(one)]
 
 
@@ -64,6 +65,11 @@ def audit(folder: Path, *, data: Path | None, device: str) -> Verified:
         UnknownName, DataMissing, InvalidData: as `dataset.find`.
     """
     study, environment = report.asked(folder)
+    if any(recipe.given is not None and not recipe.given.which for recipe in study.recipes):
+        raise RunRefused(
+            f"{folder}: its networks and images were handed over by a Python program, so there is "
+            "no file to judge them by"
+        )
     recorded = store.files(folder)
     worker = Worker(study, data, device)
     run = _Run(folder, worker, worker.data.split(study.split))
@@ -144,7 +150,7 @@ def _of_job(
         return Told()  # told by its hash already
     threats = run.study.sweeps[place].threats
     try:
-        arrays = jobs.unpacked(content)
+        arrays = packing.unpacked(content)
         return judge(Facts(name, arrays, network, run.split, threats))
     except Exception as error:  # a damaged file can raise almost anything
         return rereading.bad(name, f"they cannot be read: {brief(error)}")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfooled import jobs, model, store
+from unfooled import model, packing, store
 from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
 from unfooled.check import Evidence, audit
@@ -18,9 +18,9 @@ from unfooled.corrupted import Corrupted
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
 from unfooled.finding import Finding
-from unfooled.jobs import Arrays
 from unfooled.model import Layer
 from unfooled.outcomes import Facts
+from unfooled.packing import Arrays
 from unfooled.probing import Probed
 from unfooled.recipe import Given, Plan, Recipe
 from unfooled.results import Results, build
@@ -37,8 +37,8 @@ class Report:
         facts: what each attack did, by places of recipe, seed and attack.
         findings: of the checks, the worst first.
         environment: where and with what.
-        networks: by recipe, what is known of one that was there already, as `jobs.head` gives it.
-        pictures: by recipe, as `jobs.pictures` made them.
+        networks: by recipe, what is known of one that was there already: its `packing.head`.
+        pictures: by recipe, as `worker.pictures` made them.
         layers: of the network; empty where there are several, or they cannot be told.
         seconds: of work, summed over all workers.
     """
@@ -71,18 +71,18 @@ def gather(folder: Path) -> Report:
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
-                heads[index, seed] = jobs.head(content)
+                heads[index, seed] = packing.head(content)
             if content := files.get(study.job_name("corrupted", index, seed)):
-                worse[index, seed] = Corrupted.of_arrays(jobs.unpacked(content))
+                worse[index, seed] = Corrupted.of_arrays(packing.unpacked(content))
             if content := files.get(study.job_name("certified", index, seed)):
-                shown[index, seed] = Certified.of_arrays(jobs.unpacked(content))
+                shown[index, seed] = Certified.of_arrays(packing.unpacked(content))
             if content := files.get(study.job_name("probed", index, seed)):
-                probes[index, seed] = Probed.of_arrays(jobs.unpacked(content))
+                probes[index, seed] = Probed.of_arrays(packing.unpacked(content))
             for sweep in range(len(study.sweeps)):
                 if content := files.get(study.job_name("attack", index, seed, sweep)):
-                    facts[index, seed, sweep] = Evaluation.of_arrays(jobs.unpacked(content))
+                    facts[index, seed, sweep] = Evaluation.of_arrays(packing.unpacked(content))
         if content := files.get(study.job_name("pictures", index, 0)):
-            pictures[recipe.name] = jobs.unpacked(content)
+            pictures[recipe.name] = packing.unpacked(content)
     data = environment["data"]
     results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:

@@ -14,7 +14,7 @@ from unfooled.corrupted import Corrupted
 from unfooled.dataset import Split
 from unfooled.evaluation import Evaluation
 from unfooled.gradients import predict
-from unfooled.jobs import Arrays
+from unfooled.packing import Arrays
 from unfooled.randomness import Draws
 from unfooled.rejudging import Failure, Wrong, failures, rejudged
 from unfooled.shapes import Images
@@ -113,13 +113,20 @@ def _contradiction(found: Evaluation, facts: Facts) -> str | None:
 
 
 def _kept(facts: Facts, images: Images, adversarial: Any, found: Evaluation) -> Iterator[Told]:
-    """The images that a run kept of one attack, threat by threat."""
-    before = facts.shown(images)
+    """The images that a run kept of one attack, threat by threat: those that fool."""
     for row, threat in enumerate(found.threats):
-        claimed = {one: getattr(found, one)[row] for one in ("read_as", "distance", "inside")}
-        after = facts.shown(torch.from_numpy(adversarial[row]))
+        own = np.flatnonzero(found.won[row])
+        if not len(own):
+            continue
+        told = ("read_as", "distance", "inside")
+        claimed = {one: getattr(found, one)[row][own] for one in told}
+        before = facts.shown(images[torch.from_numpy(own)])
+        after = facts.shown(torch.from_numpy(adversarial[row, own]))
         wrong = rejudged(facts.network, before, after, threat, claimed)
-        names = [f"{facts.name} eps {threat.eps:g} image {one}" for one in found.ids]
+        rounded = evaluation.read(predict(facts.network, threat.as_8bit(before, after)))
+        sentence = "rounded to 8 bits the network reads something else than the facts say"
+        wrong.append(Wrong("8 bits", sentence, rounded != found.read_at_8bit[row][own]))
+        names = [f"{facts.name} eps {threat.eps:g} image {one}" for one in found.ids[own]]
         standing, failed = failures(wrong, names)
         yield Told(len(names), int(standing.sum()), tuple(failed))
 

@@ -31,12 +31,13 @@ from unfooled.engines.local import local
 from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import predict
 from unfooled.in_process import in_process
-from unfooled.jobs import Job, Worker, jobs
+from unfooled.jobs import Job, jobs
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.shapes import Images, Labels
 from unfooled.study import Study
 from unfooled.threat import Threat
+from unfooled.worker import Worker
 
 _SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
 _TRIED = 4  # images

@@ -14,7 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from unfooled import dataset
-from unfooled.jobs import unpacked
+from unfooled.packing import unpacked
 
 NETWORK = """
 from torch import nn

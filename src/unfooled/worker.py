@@ -1,0 +1,289 @@
+"""How a worker does a job of a study: from the files that it needs to the bytes of its own."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unfooled import (
+    evaluation,
+    loading,
+    model,
+    preprocessor,
+    probing,
+    targets,
+    training,
+)
+from unfooled.attack import Attacked
+from unfooled.certified import Certified, certified
+from unfooled.corrupted import corrupted
+from unfooled.dataset import Dataset, Split
+from unfooled.errors import JobFailed
+from unfooled.evaluation import Evaluation
+from unfooled.gradients import home, predict
+from unfooled.jobs import CERTIFIED, Job
+from unfooled.loading import Loaded
+from unfooled.packing import Arrays, packed, unpacked
+from unfooled.randomness import Draws
+from unfooled.study import Study, Sweep
+
+Seen = Callable[[Evaluation, list[Attacked]], None]
+
+
+@dataclass(frozen=True)
+class Worker:
+    """What a worker process holds while it does a study's jobs, one after the other.
+
+    Attributes:
+        study: whose jobs they are.
+        folder: of the data files.
+        device: where it computes.
+        own: the data, if a Python program handed them over.
+        networks: likewise, by their places among the recipes.
+    """
+
+    study: Study
+    folder: Path | None
+    device: str
+    own: Dataset | None = None
+    networks: Mapping[int, nn.Module] = field(default_factory=dict)
+
+    @cached_property
+    def data(self) -> Dataset:
+        """Read once in each process."""
+        return self.study.data(self.folder) if self.own is None else self.own
+
+    @cached_property
+    def _loaded(self) -> dict[int, Loaded]:
+        return {}
+
+    def given(self, recipe: int) -> Loaded:
+        """A network that is there already; read once in each process.
+
+        Raises:
+            JobFailed: its files are no longer those that the run began with.
+            UnfooledError: as `loading.load`.
+        """
+        if recipe not in self._loaded:
+            asked, data = self.study.recipes[recipe].given, self.data
+            shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+            if recipe in self.networks:
+                found = loading.handed(
+                    self.networks[recipe], self.study.recipes[recipe].title, **shape
+                )
+            elif asked is not None:
+                if loading.given(asked.which, asked.weights, asked.mean, asked.std) != asked:
+                    raise JobFailed(
+                        f"{asked.weights or asked.which} was changed after the run had begun; run "
+                        "the command again"
+                    )
+                found = loading.load(
+                    asked.which,
+                    **shape,
+                    weights=Path(asked.weights) if asked.weights else None,
+                    mean=asked.mean,
+                    std=asked.std,
+                )
+            self._loaded[recipe] = found
+        return self._loaded[recipe]
+
+    def perform(
+        self, job: Job, weights: tuple[bytes | None, ...], report: Callable[[float], None]
+    ) -> bytes:
+        """The bytes of the job's file: safetensors of a training, npz of facts."""
+        recipe = self.study.recipes[job.recipe]
+        device = torch.device(self.device)
+        if job.kind == "train":
+            trained = training.train(
+                self.study.model, self.data, recipe, job.seed, device=device, report=report
+            )
+            about = {
+                "architecture": self.study.model,
+                "dataset": self.study.dataset,
+                "recipe": recipe.name,
+                "seed": job.seed,
+                "history": [asdict(epoch) for epoch in trained.history],
+                "overfitted": trained.overfitted,
+            }
+            return model.save(trained.model, about)
+        if job.kind == "load":
+            return _head(self.given(job.recipe), self.data)
+        whole = [content for content in weights if content is not None]
+        if len(whole) < len(weights):
+            raise JobFailed("the weights that it works on cannot be read; run the command again")
+        pairs = list(zip(job.needs, whole, strict=True))
+        network, *others = [
+            self.judged(one.recipe, content).to(device)
+            for one, content in pairs
+            if one.kind in ("train", "load")
+        ]
+        shown = [
+            Certified.of_arrays(unpacked(content))
+            for one, content in pairs
+            if one.kind == CERTIFIED
+        ]
+        return packed(self._facts(job, network, others, shown))
+
+    def judged(self, recipe: int, content: bytes) -> nn.Module:
+        """The network of a recipe, behind the recipe's preprocessors.
+
+        Raises:
+            InvalidData, InvalidModel: as `model.restored`.
+        """
+        if self.study.given:
+            return self.given(recipe).network
+        data, before = self.data, self.study.recipes[recipe].input
+        shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
+        network = model.restored(content, self.study.model, **shape)
+        if not before:
+            return network
+        found = [preprocessor.find(name, **options) for name, options in before]
+        return preprocessor.defended(network, found).eval()
+
+    def _facts(
+        self,
+        job: Job,
+        network: nn.Module,
+        others: Sequence[nn.Module],
+        shown: Sequence[Certified],
+    ) -> Arrays:
+        study, data = self.study, self.data
+        split, sweep = data.split(study.split), study.sweeps[job.sweep]
+        if job.kind == "pictures":
+            return pictures(network, split, sweep)
+        if job.kind == "attack":
+            kept: list[NDArray[np.float32]] = []
+            keep = partial(_fooling, kept) if study.keeps_images else _nothing
+            spared = _spared(shown, sweep)
+            facts = attacked(network, others, split, data.classes, sweep, job.seed, spared, keep)
+            if not kept:
+                return facts.arrays()
+            images = np.zeros((*facts.read_as.shape, *kept[0].shape[2:]), np.float32)
+            images[:, ~np.isin(facts.ids, spared)] = np.concatenate(kept, axis=1)
+            return {**facts.arrays(), "adversarial": images}
+        if job.kind == "probed":
+            ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
+            told = (network, split, ids, study.threat, others, len(data.classes))
+            return probing.probed(*told, draws=draws).arrays()
+        if study.corruptions is not None and job.kind == "corrupted":
+            asked, draws = study.corruptions, Draws(0, "corruptions")
+            ids = split.sample(asked.images or len(split))
+            return corrupted(
+                network, split, ids, asked.names, asked.severities, draws=draws
+            ).arrays()
+        if study.certificates is not None and job.kind == CERTIFIED:
+            ids = split.sample(study.certificates.images or len(split))
+            return certified(network, split, ids, study.certificates).arrays()
+        raise ValueError(f"there is no job of the kind {job.kind}")
+
+
+def attacked(
+    network: nn.Module,
+    others: Sequence[nn.Module],
+    split: Split,
+    classes: Sequence[str],
+    sweep: Sweep,
+    seed: int,
+    spared: NDArray[np.int64],
+    seen: Seen,
+) -> Evaluation:
+    """The facts of one sweep on one network; `others` are those of the other recipes.
+
+    Args:
+        spared: ids of images that are shown to stand, so that no attack on them is made.
+        seen: as in `evaluation.evaluate_split`.
+    """
+    ids = split.sample(sweep.images or len(split))
+    draws = Draws(seed, f"attack/{sweep.attack}", ids)
+    aims = None
+    if sweep.targets:
+        device = home(network)
+        images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
+        rows, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
+        ids, aims = ids[rows.cpu()], aims.cpu()
+    armed, threats = sweep.armed(others), sweep.threats
+    free = torch.isin(ids, torch.from_numpy(spared))
+    parts = []
+    if free.any():
+        parts.append(evaluation.untouched(network, split, ids[free], armed, threats))
+    if not free.all():
+        aims = None if aims is None else aims[~free]
+        facts = evaluation.evaluate_split(
+            network, split, ids[~free], armed, threats, draws=draws, targets=aims, seen=seen
+        )
+        parts.append(facts)
+    return parts[0] if len(parts) == 1 else evaluation.merged(parts)
+
+
+def _spared(shown: Sequence[Certified], sweep: Sweep) -> NDArray[np.int64]:
+    """The ids of the images that are shown to stand against all of a sweep."""
+    found = [one.ids[one.within(sweep.eps[-1])] for one in shown]
+    return np.concatenate([np.empty(0, np.int64), *found])
+
+
+def _nothing(_: Evaluation, __: list[Attacked]) -> None:
+    """Of a study that keeps no images."""
+
+
+def _fooling(kept: list[NDArray[np.float32]], facts: Evaluation, found: list[Attacked]) -> None:
+    """Add the images that fool; all others are black, which takes no room in a file."""
+    for_file = np.stack([one.images.float().cpu().numpy() for one in found])
+    for_file[~facts.won] = 0
+    kept.append(for_file)
+
+
+def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:
+    """One image of each class before and after the attack, and a look inside the network.
+
+    Returns:
+        ids and labels `[k]`; images as bytes `[1 + t, k, c, h, w]`, the first row without attack;
+        read_as `[1 + t, k]`; filters of the first convolution `[f, c, h, w]` and its activations
+        on the last image `[f, h, w]`, empty for a network without convolutions.
+    """
+    device = home(network)
+    # Of a class that no image shows there is no picture.
+    every = split.labels.unique()
+    ids = torch.stack([torch.nonzero(split.labels == label)[0, 0] for label in every])
+    images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
+    found = sweep.armed([network]).sweep(
+        network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
+    )
+    rows = torch.stack([images, *(one.images for one in found)])
+    reads = [evaluation.read(predict(network, row)) for row in rows]
+    filters, maps = model.first_features(network, images[-1:])
+    return {
+        "ids": ids.numpy(),
+        "labels": labels.cpu().numpy(),
+        "images": rows.mul(255).round().to(torch.uint8).cpu().numpy(),
+        "read_as": np.stack(reads),
+        "filters": filters.cpu().numpy(),
+        "maps": maps.cpu().numpy(),
+    }
+
+
+def _head(loaded: Loaded, data: Dataset) -> bytes:
+    """What is known of a network that is there already, as the head of a weights file has it."""
+    network = loaded.network
+    try:
+        told = [
+            asdict(one) for one in model.layers(network, channels=data.channels, size=data.size)
+        ]
+    except Exception:  # whatever a user's network makes of hooks; its layers are only told about
+        told = []
+    about = {
+        "which": loaded.name,
+        "sha256": loaded.sha256,
+        "knows": loaded.knows,
+        "notes": loaded.notes,
+        "parameters": sum(one.numel() for one in network.parameters()),
+        "layers": told,
+        "history": [],
+        "overfitted": False,
+    }
+    return json.dumps(about, indent=2).encode()
