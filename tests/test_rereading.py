@@ -32,7 +32,7 @@ def facts() -> Facts:
 def test_kept_images_stand(facts: Facts) -> None:
     told = attacked(facts)
     fooling = int(Evaluation.of_arrays(facts.arrays).won.sum())
-    assert 5 < fooling < 40
+    assert 5 < fooling <= 40
     assert (told.images, told.standing, told.failures) == (fooling, fooling, ())
 
 
