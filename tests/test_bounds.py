@@ -5,9 +5,10 @@ import torch
 import toys
 from torch import nn
 
-from unfooled import attack, bounds
+from unfooled import attack, bounds, dataset
 from unfooled.errors import InvalidModel, InvalidOption, InvalidThreat
 from unfooled.randomness import Draws
+from unfooled.shapes import Images, Labels
 from unfooled.threat import TOLERANCE, Threat
 
 
@@ -94,6 +95,44 @@ def test_what_stands_stands_against_ten_thousand_images_and_attacks(
         attacked = attack.find(name, steps=50).run(net, images, labels, threat, draws=Draws(0))
         assert (toys.read_by(net, attacked) == labels)[found.stands].all()
     assert found.stands.any()
+
+
+@pytest.fixture(scope="module")
+def digits() -> tuple[nn.Module, Images, Labels]:
+    """A small network that reads real digits, and 60 of those that it has not seen."""
+    data, few = dataset.find("digits", folder=None), torch.arange(60)
+    ids = torch.arange(len(data.train))
+    images, labels = data.train.pixels(ids), data.train.labels
+    with Draws(0, "digits").torch_state():
+        net = nn.Sequential(
+            nn.Flatten(),
+            nn.Linear(784, 32),
+            nn.ReLU(),
+            nn.Linear(32, 32),
+            nn.ReLU(),
+            nn.Linear(32, 10),
+        )
+        optimiser = torch.optim.Adam(net.parameters(), 2e-3)
+        for batch in (part for _ in range(20) for part in torch.randperm(len(ids)).split(64)):
+            optimiser.zero_grad()
+            nn.functional.cross_entropy(net(images[batch]), labels[batch]).backward()
+            optimiser.step()
+    return net.eval(), data.test.pixels(few), data.test.labels[few]
+
+
+@pytest.mark.parametrize("eps", [0.02, 0.05, 0.1])
+def test_of_real_digits_every_one_stands_or_falls(
+    digits: tuple[nn.Module, Images, Labels], eps: float
+) -> None:
+    net, images, labels = digits
+    threat = Threat("Linf", eps)
+    found = bounds.examined(net, images, labels, threat, slopes=5, branches=5000)
+    assert (found.stands ^ found.falls).all()
+    again = bounds.examined(net, images, labels, threat, slopes=5, branches=5000)
+    assert torch.equal(found.stands, again.stands)
+    assert torch.equal(found.falls, again.falls)
+    attacked = attack.find("apgd", steps=50).run(net, images, labels, threat, draws=Draws(0))
+    assert ((net(attacked).argmax(1) == labels) | found.falls).all()
 
 
 @pytest.mark.parametrize("gap", [-1.0, 0.0, 1e-9, 1e-5])

@@ -42,6 +42,22 @@ def test_facts_come_back_from_a_file() -> None:
     assert np.array_equal(copy.stands, shown.stands)
 
 
+def test_facts_of_runs_that_did_not_look_for_what_falls_are_read() -> None:
+    arrays = certified(NET, SPLIT, IDS, (0.01, 0.4)).arrays()
+    del arrays["falls"]
+    old = Certified.of_arrays(arrays)
+    assert old.falls.shape == old.stands.shape
+    assert old.unrefuted.all()
+
+
+def test_what_falls_at_a_small_eps_falls_at_a_large_one_and_never_stands() -> None:
+    found = certified(NET, SPLIT, IDS, (1e-6, 0.1, 0.4), slopes=2, branches=4)
+    assert (found.falls[1:] | ~found.falls[:-1]).all()
+    assert not (found.falls & found.stands).any()
+    wrong = toys.read_by(NET, SPLIT.pixels(IDS)) != SPLIT.labels[IDS]
+    assert found.falls[0].tolist() == wrong.tolist()
+
+
 def test_what_is_certified_at_a_large_eps_is_at_a_small_one() -> None:
     stands = certified(NET, SPLIT, IDS, (1e-6, 0.4)).stands
     assert stands.shape == (2, 4)

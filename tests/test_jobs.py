@@ -191,5 +191,10 @@ def test_what_stands_before_a_network_and_the_split_decide_what_is_measured_but_
     other = by_name(replace(study, split="validation"), striped)
     moved = {n for n, job in other.items() if before[n].key != job.key}
     assert moved == {n for n in before if before[n].kind != "train"}
+    tighter = replace(study, certificates=Certificates((0.1,), None, 10, 100))
+    changed = by_name(tighter, striped)
+    moved = {n for n, job in changed.items() if before[n].key != job.key}
+    assert moved == {n for n in before if before[n].kind == "certified"}
+    assert all(changed[n].cost > before[n].cost for n in moved)
     kinds = {job.kind for job in before.values()}
     assert kinds == {"train", "attack", "corrupted", "certified", "pictures", "probed"}
