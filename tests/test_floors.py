@@ -50,6 +50,7 @@ FLOORS = {
         "config",
         "jobs",
         "packing",
+        "sweeping",
         "worker",
         "engine",
         "engines",

@@ -236,13 +236,27 @@ def untouched(
     )
 
 
-def merged(parts: Sequence[Evaluation]) -> Evaluation:
-    """One evaluation of one attack on different images, in the order of their ids."""
-    whole = gathered(parts, sum(len(part.ids) for part in parts))
-    order = np.argsort(whole.ids, kind="stable")
+def stacked(parts: Sequence[Evaluation]) -> Evaluation:
+    """One evaluation of the same images under the threats of all, ascending from part to part."""
+    facts: dict[str, Any] = {
+        field.name: np.concatenate([getattr(part, field.name) for part in parts])
+        for field in dataclasses.fields(Evaluation)
+        if getattr(getattr(parts[0], field.name), "ndim", 0) == 2
+    }
+    threats = tuple(threat for part in parts for threat in part.threats)
+    return dataclasses.replace(parts[0], threats=threats, **facts)
+
+
+def merged(parts: Sequence[Evaluation], places: NDArray[np.int64]) -> Evaluation:
+    """One evaluation of one attack on different images, each at its place."""
+    if len(parts) == 1:
+        return parts[0]
+    whole, order = gathered(parts, len(places)), np.argsort(places)
     facts = {f.name: getattr(whole, f.name) for f in dataclasses.fields(whole)}
-    sorted_ = {name: fact[..., order] for name, fact in facts.items() if hasattr(fact, "shape")}
-    return dataclasses.replace(whole, **sorted_)
+    own: dict[str, Any] = {
+        name: fact[..., order] for name, fact in facts.items() if isinstance(fact, np.ndarray)
+    }
+    return dataclasses.replace(whole, **own)
 
 
 def gathered(parts: Iterable[Evaluation], n: int) -> Evaluation:

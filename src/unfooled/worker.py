@@ -3,12 +3,11 @@
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from unfooled import (
@@ -17,23 +16,19 @@ from unfooled import (
     model,
     preprocessor,
     probing,
-    targets,
+    sweeping,
     training,
 )
-from unfooled.attack import Attacked
 from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset, Split
 from unfooled.errors import JobFailed
-from unfooled.evaluation import Evaluation
 from unfooled.gradients import home, predict
 from unfooled.jobs import CERTIFIED, Job
 from unfooled.loading import Loaded
 from unfooled.packing import Arrays, packed, unpacked
 from unfooled.randomness import Draws
 from unfooled.study import Study, Sweep
-
-Seen = Callable[[Evaluation, list[Attacked]], None]
 
 
 @dataclass(frozen=True)
@@ -158,15 +153,8 @@ class Worker:
         if job.kind == "pictures":
             return pictures(network, split, sweep)
         if job.kind == "attack":
-            kept: list[NDArray[np.float32]] = []
-            keep = partial(_fooling, kept) if study.keeps_images else _nothing
-            spared = _spared(shown, sweep)
-            facts = attacked(network, others, split, data.classes, sweep, job.seed, spared, keep)
-            if not kept:
-                return facts.arrays()
-            images = np.zeros((*facts.read_as.shape, *kept[0].shape[2:]), np.float32)
-            images[:, ~np.isin(facts.ids, spared)] = np.concatenate(kept, axis=1)
-            return {**facts.arrays(), "adversarial": images}
+            made = (network, others, split, data.classes, sweep, job.seed, shown)
+            return sweeping.kept(*made) if study.keeps_images else sweeping.swept(*made).arrays()
         if job.kind == "probed":
             ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
             told = (network, split, ids, study.threat, others, len(data.classes))
@@ -181,61 +169,6 @@ class Worker:
             ids = split.sample(study.certificates.images or len(split))
             return certified(network, split, ids, study.certificates).arrays()
         raise ValueError(f"there is no job of the kind {job.kind}")
-
-
-def attacked(
-    network: nn.Module,
-    others: Sequence[nn.Module],
-    split: Split,
-    classes: Sequence[str],
-    sweep: Sweep,
-    seed: int,
-    spared: NDArray[np.int64],
-    seen: Seen,
-) -> Evaluation:
-    """The facts of one sweep on one network; `others` are those of the other recipes.
-
-    Args:
-        spared: ids of images that are shown to stand, so that no attack on them is made.
-        seen: as in `evaluation.evaluate_split`.
-    """
-    ids = split.sample(sweep.images or len(split))
-    draws = Draws(seed, f"attack/{sweep.attack}", ids)
-    aims = None
-    if sweep.targets:
-        device = home(network)
-        images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
-        rows, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
-        ids, aims = ids[rows.cpu()], aims.cpu()
-    armed, threats = sweep.armed(others), sweep.threats
-    free = torch.isin(ids, torch.from_numpy(spared))
-    parts = []
-    if free.any():
-        parts.append(evaluation.untouched(network, split, ids[free], armed, threats))
-    if not free.all():
-        aims = None if aims is None else aims[~free]
-        facts = evaluation.evaluate_split(
-            network, split, ids[~free], armed, threats, draws=draws, targets=aims, seen=seen
-        )
-        parts.append(facts)
-    return parts[0] if len(parts) == 1 else evaluation.merged(parts)
-
-
-def _spared(shown: Sequence[Certified], sweep: Sweep) -> NDArray[np.int64]:
-    """The ids of the images that are shown to stand against all of a sweep."""
-    found = [one.ids[one.within(sweep.eps[-1])] for one in shown]
-    return np.concatenate([np.empty(0, np.int64), *found])
-
-
-def _nothing(_: Evaluation, __: list[Attacked]) -> None:
-    """Of a study that keeps no images."""
-
-
-def _fooling(kept: list[NDArray[np.float32]], facts: Evaluation, found: list[Attacked]) -> None:
-    """Add the images that fool; all others are black, which takes no room in a file."""
-    for_file = np.stack([one.images.float().cpu().numpy() for one in found])
-    for_file[~facts.won] = 0
-    kept.append(for_file)
 
 
 def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:

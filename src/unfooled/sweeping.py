@@ -1,0 +1,133 @@
+"""One sweep of a study on one network: facts, without asking for what is shown already."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from unfooled import evaluation, targets
+from unfooled.attack import Attacked
+from unfooled.certified import Certified
+from unfooled.dataset import Split
+from unfooled.evaluation import Evaluation
+from unfooled.gradients import home
+from unfooled.packing import Arrays
+from unfooled.randomness import Draws
+from unfooled.shapes import Labels
+from unfooled.study import Sweep
+from unfooled.threat import Threat
+
+Seen = Callable[[Evaluation, list[Attacked]], None]
+
+
+@dataclass
+class Kept:
+    """The images that fool, part by part; all others are black, which takes no room in a file."""
+
+    parts: list[NDArray[np.float32]] = field(default_factory=list)
+
+    def add(self, facts: Evaluation, found: list[Attacked]) -> None:
+        """Those of some images, `[t, n, c, h, w]`."""
+        images = np.stack([one.images.float().cpu().numpy() for one in found])
+        images[~facts.won] = 0
+        self.parts.append(images)
+
+
+def swept(
+    network: nn.Module,
+    others: Sequence[nn.Module],
+    split: Split,
+    classes: Sequence[str],
+    sweep: Sweep,
+    seed: int,
+    shown: Sequence[Certified] = (),
+) -> Evaluation:
+    """The facts of a sweep.
+
+    Args:
+        others: the networks of the other recipes, for an attack that crafts on such.
+        shown: certificates of the network: an image is not attacked at the eps at which it is shown
+            to stand.
+    """
+    return _swept(network, others, split, classes, sweep, seed, shown, lambda _, __: None)[0]
+
+
+def kept(
+    network: nn.Module,
+    others: Sequence[nn.Module],
+    split: Split,
+    classes: Sequence[str],
+    sweep: Sweep,
+    seed: int,
+    shown: Sequence[Certified] = (),
+) -> Arrays:
+    """The arrays of the same facts, with the images that fool as `adversarial [t, n, c, h, w]`."""
+    images = Kept()
+    facts, parts = _swept(network, others, split, classes, sweep, seed, shown, images.add)
+    whole = np.zeros((*facts.read_as.shape, *split.images.shape[1:]), np.float32)
+    given = iter(images.parts)
+    for rows, first in parts:
+        done = 0
+        while done < len(rows) and first < len(facts.threats):
+            one = next(given)
+            whole[first:, rows[done : done + one.shape[1]]] = one
+            done += one.shape[1]
+    return {**facts.arrays(), "adversarial": whole}
+
+
+def _swept(
+    network: nn.Module,
+    others: Sequence[nn.Module],
+    split: Split,
+    classes: Sequence[str],
+    sweep: Sweep,
+    seed: int,
+    shown: Sequence[Certified],
+    seen: Seen,
+) -> tuple[Evaluation, list[tuple[NDArray[np.int64], int]]]:
+    """The facts, and the images that were attacked together: their places, from which threat on."""
+    ids = split.sample(sweep.images or len(split))
+    draws = Draws(seed, f"attack/{sweep.attack}", ids)
+    aims: Labels | None = None
+    if sweep.targets:
+        device = home(network)
+        images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
+        chosen, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
+        ids, aims = ids[chosen.cpu()], aims.cpu()
+    armed, threats = sweep.armed(others), sweep.threats
+    spared = _spared(ids.numpy(), shown, threats)
+    facts, parts = list[Evaluation](), list[tuple[NDArray[np.int64], int]]()
+    for first in np.unique(spared).tolist():
+        rows = np.flatnonzero(spared == first)
+        own, left = ids[torch.from_numpy(rows)], threats[first:]
+        both = [evaluation.untouched(network, split, own, armed, threats[:first])] if first else []
+        if left:
+            both.append(
+                evaluation.evaluate_split(
+                    network,
+                    split,
+                    own,
+                    armed,
+                    left,
+                    draws=draws,
+                    targets=None if aims is None else aims[torch.from_numpy(rows)],
+                    seen=seen,
+                )
+            )
+        facts.append(evaluation.stacked(both))
+        parts.append((rows, first))
+    return evaluation.merged(facts, np.concatenate([rows for rows, _ in parts])), parts
+
+
+def _spared(
+    ids: NDArray[np.int64], shown: Sequence[Certified], threats: Sequence[Threat]
+) -> NDArray[np.int64]:
+    """For each image the number of the smallest threats that it is shown to stand against."""
+    counts = np.zeros(len(ids), dtype=np.int64)
+    for one in shown:
+        for place, threat in enumerate(threats):
+            counts[np.isin(ids, one.ids[one.within(threat.eps)])] = place + 1
+    return counts
