@@ -22,11 +22,15 @@ def test_the_study_file_is_one(tmp_path: Path) -> None:
     assert [sweep.title for sweep in study.sweeps] == ["FGSM", "PGD-40"]
 
 
-def test_the_python_runs(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_runs(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     exec(compile(block("python"), "README.md", "exec"), {})
-    robust, estimate = capsys.readouterr().out.splitlines()
-    assert robust.startswith("[0.")
+    sentence, estimate = capsys.readouterr().out.splitlines()
+    assert sentence.partition("At Linf eps 0.1, over 100 images")[1]
     assert estimate.startswith("Estimate(value=0.")
+    assert (tmp_path / "runs" / "mine" / "report" / "results.pdf").exists()
 
 
 @pytest.mark.parametrize("address", re.findall(r"\]\((?!http)([^)#]+)\)", README))
