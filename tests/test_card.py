@@ -27,6 +27,15 @@ def test_every_recipe_has_a_card_with_the_reports_numbers(small_report: Report) 
         assert worst == {eps: curve.at(eps).value for eps in (0.1, 0.2)}
 
 
+def test_the_audit_of_a_recipe_and_of_the_study_stands_in_its_card(small_report: Report) -> None:
+    card = cards(small_report)["plain"]
+    own = [one for one in small_report.findings if one.recipe in ("", "plain")]
+    assert [(one.check, one.verdict) for one in card.audit] == [
+        (one.check, one.verdict) for one in own
+    ]
+    assert f"{sum(one.verdict == 'ok' for one in own)} ok" in as_markdown(card).decode()
+
+
 def test_a_card_survives_its_json_and_refuses_what_is_none(small_report: Report) -> None:
     card = cards(small_report)["plain"]
     assert Card.model_validate_json(as_json(card)) == card

@@ -58,6 +58,14 @@ class Doubted(_Strict):
     serious: bool = Field(description="whether the verdict is withheld because of it")
 
 
+class Checked(_Strict):
+    """What a check of the audit came to."""
+
+    check: str
+    verdict: str = Field(description="ok, doubt, failed or not tried")
+    sentence: str
+
+
 class Card(_Strict):
     """A robustness card."""
 
@@ -72,6 +80,7 @@ class Card(_Strict):
     measured: list[Measured]
     certified: list[Measured] = Field(description="shown to hold for every change within eps")
     attacks: list[Weapon]
+    audit: list[Checked] = Field(description="of this network, or of the whole study")
     doubts: list[Doubted]
     unfooled: str = Field(description="the version that measured it")
     packages: dict[str, str]
@@ -114,6 +123,11 @@ def _card(report: Report, recipe: RecipeResult) -> Card:
         ],
         certified=_measured(recipe.certified) if recipe.certified is not None else [],
         attacks=weapons,
+        audit=[
+            Checked(check=one.check, verdict=one.verdict, sentence=one.sentence)
+            for one in report.findings
+            if one.recipe in ("", recipe.name)
+        ],
         doubts=[Doubted(sentence=d.sentence, serious=d.serious) for d in report.answer.doubts],
         unfooled=report.environment["unfooled"],
         packages=dict(report.environment["packages"]),
@@ -151,6 +165,9 @@ def as_json(card: Card) -> bytes:
 def as_markdown(card: Card) -> bytes:
     """The card for people, with the head that sites of models read."""
     worst = [one for one in card.measured if one.attack == WORST]
+    attacked = min((one.correct.images for one in worst or card.measured), default=0)
+    verdicts = [one.verdict for one in card.audit]
+    counts = ", ".join(f"{verdicts.count(one)} {one}" for one in dict.fromkeys(verdicts))
     rows = [("no attack", "-", percent(card.clean.value, 2), interval(card.clean, 2))]
     for kind, found in (("worst of all attacks", worst), ("certified", card.certified)):
         rows += [
@@ -171,12 +188,14 @@ def as_markdown(card: Card) -> bytes:
         f"# Robustness of {card.network}",
         "",
         f"{card.clean.images:,} {card.split} images of {card.dataset}; attacks on "
-        f"{worst[0].correct.images:,}. An attack shows that an image can be fooled, never that it "
+        f"{attacked:,}. An attack shows that an image can be fooled, never that it "
         "cannot: the worst case is an upper bound of the truth, a certificate a lower one.",
         "",
         *table,
         "",
         f"Attacks: {', '.join(names)}.",
+        "",
+        f"Audit: {counts or 'none'}.",
         "",
         *[f"- {'Doubt' if one.serious else 'Note'}: {one.sentence}" for one in card.doubts],
         *([""] if card.doubts else []),
