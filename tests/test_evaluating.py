@@ -202,3 +202,31 @@ def test_a_threat_is_one_of_ours() -> None:
     assert Order("Linf", (0.1,)).eps == (Threat("Linf", 0.1).eps,)
     with pytest.raises(InvalidInput, match="at least 1"):
         replace(Order(), n=0)
+
+
+class _Shut(nn.Module):
+    """A network whose answers have no gradient, as those of an ONNX file."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Images) -> Logits:
+        with torch.no_grad():
+            return self.inner(images)
+
+
+def test_an_honest_network_without_a_gradient_is_evaluated_and_accused_of_nothing(
+    images: Images, labels: Labels
+) -> None:
+    network = toys.pyramid(channels=1, size=toys.SIZE, classes=3)
+    labels = network(images).argmax(1)
+    made = evaluate(_Shut(network), images, labels, eps=0.3)
+    assert [sweep.attack for sweep in made.study.sweeps] == ["square", "noise"]
+    assert made.study.certificates is None
+    assert made.results.recipes[0].curve(WORST, "Linf").at(0.3).value < 0.9
+    verdicts = {one.check: one.verdict for one in made.findings}
+    assert "failed" not in verdicts.values()
+    assert {verdicts[one] for one in ("black_box", "more_steps", "eps_without_bound")} == {
+        "not tried"
+    }

@@ -104,6 +104,10 @@ class Probed:
         """Whether there is such a probe, and nothing kept it from running."""
         return name in self.names and not self.errors[self.names.index(name)]
 
+    def error(self, *names: str) -> str:
+        """What kept the first of these probes from running, as the end of a sentence."""
+        return self.errors[self.names.index(names[0])].rstrip(".")
+
     def fooled_by(self, *names: str) -> NDArray[np.bool_]:
         """Whether one of these probes fooled each image, `[n]`; what did not run fooled none."""
         rows = [self.names.index(name) for name in names if self.ran(name)]

@@ -12,7 +12,7 @@ from unfooled.bracket import Bracket
 from unfooled.certified import Certified
 from unfooled.check import Evidence
 from unfooled.finding import Finding
-from unfooled.probing import Probed
+from unfooled.probing import PROBES, Probed
 from unfooled.recipe import Recipe
 from unfooled.results import Curve, Results
 
@@ -88,6 +88,25 @@ def test_what_could_not_be_attacked_without_bound_is_not_said_to_stand() -> None
     assert found.sentence == "no attack could be made at Linf 0.5: no gradient"
 
 
+@pytest.mark.parametrize(
+    "name", ["too_high", "random_search", "more_steps", "black_box", "rescaled_logits"]
+)
+def test_what_no_probe_could_look_at_is_not_said_to_be_well(name: str) -> None:
+    none = replace(probed(square=MANY), errors=("it gives no gradient.",) * len(PROBES))
+    found = of_second(name, none)
+    assert (found.verdict, found.value) == ("not tried", None)
+    assert found.sentence == "no probe could be made: it gives no gradient"
+
+
+def test_where_nothing_follows_the_gradient_a_black_box_beats_nothing() -> None:
+    kept = [name in ("as is", "margin", "rescaled", "shifted") for name in PROBES]
+    errors = tuple("it gives no gradient" if one else "" for one in kept)
+    assert of_second("black_box", probed(square=MANY)).verdict == "failed"
+    alone = replace(probed(square=MANY), errors=errors)
+    assert of_second("black_box", alone).verdict == "not tried"
+    assert of_second("too_high", alone).verdict == "failed"
+
+
 def test_answers_that_change() -> None:
     assert of_second("random_answers", replace(probed(), repeated=np.ones(N))).verdict == "failed"
     watching = replace(probed(), watched=np.ones(N))
@@ -97,7 +116,7 @@ def test_answers_that_change() -> None:
 
 
 def test_gradients_that_turn_are_a_doubt() -> None:
-    for steady, verdict in ((0.0, "doubt"), (0.95, "ok"), (np.nan, "ok")):
+    for steady, verdict in ((0.0, "doubt"), (0.95, "ok"), (np.nan, "not tried")):
         found = of_second("noisy_gradients", replace(probed(), steady=np.full(N, steady)))
         assert found.verdict == verdict
 
