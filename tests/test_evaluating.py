@@ -10,7 +10,7 @@ from torch import nn
 import unfooled
 from unfooled import evaluating, packing, run
 from unfooled.dataset import Dataset
-from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat, JobFailed
+from unfooled.errors import InvalidInput, InvalidModel, InvalidOption, InvalidThreat, JobFailed
 from unfooled.evaluating import Entry, Order, evaluate, study, titled
 from unfooled.evaluation import Evaluation
 from unfooled.outcomes import WORST
@@ -230,3 +230,30 @@ def test_an_honest_network_without_a_gradient_is_evaluated_and_accused_of_nothin
     assert {verdicts[one] for one in ("black_box", "more_steps", "eps_without_bound")} == {
         "not tried"
     }
+
+
+class _Fails(nn.Module):
+    def forward(self, images: Images) -> Logits:
+        raise ArithmeticError("no luck\ntoday")
+
+
+def test_what_a_user_may_get_wrong_in_python_ends_in_one_line(
+    images: Images, labels: Labels
+) -> None:
+    network = toys.pyramid(channels=1, size=toys.SIZE, classes=3)
+    few = labels.clamp(max=2)
+    for model, classes, options, error, said in (
+        (_Fails(), few, {}, InvalidModel, "the network cannot read images .*: no luck$"),
+        (network, few + 3, {}, InvalidInput, "network's logits are 3; classes are numbered 0 to 2"),
+        (network, few, {"attacks": ["pgd", "pgd"]}, InvalidOption, "pgd comes twice"),
+        (network, few, {"attacks": ["transfer"]}, InvalidModel, "there is only one"),
+    ):
+        with pytest.raises(error, match=said):
+            evaluate(model, images, classes, **options)
+
+
+def test_one_attack_may_be_named_by_itself(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    made = evaluate(plane, images[:4], labels[:4], eps=0.01, attacks="mifgsm")
+    assert "mifgsm" in {sweep.attack for sweep in made.study.sweeps}

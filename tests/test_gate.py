@@ -115,6 +115,13 @@ def test_a_record_survives_its_file_and_nothing_else_does() -> None:
         gate.read(other, "x.json")
 
 
+def test_a_record_of_fewer_images_than_it_has_numbers_for_is_refused() -> None:
+    whole = standing(3, 5)
+    for broken in (replace(whole, stands=whole.stands[:-1]), replace(whole, ids=(), stands=())):
+        with pytest.raises(InvalidData, match="differ in number, or are none"):
+            gate.read(broken.file(), "gate.json")
+
+
 def test_the_files_say_what_the_ruling_says() -> None:
     rulings = {"floor": Ruling(SHORT, "a < b & c"), "old": Ruling(HELD, "as good")}
     suite = ElementTree.fromstring(gate.junit(rulings))

@@ -108,7 +108,10 @@ def read(content: bytes, name: str) -> Record:
         fields: dict[str, Any] = {
             name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()
         }
-        return Record(**fields)
+        found = Record(**fields)
+        if not len(found.ids) == len(found.stands) > 0:
+            raise ValueError("its images and what became of them differ in number, or are none")
+        return found
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidData(
             f"{name} is no record of a gate, such as the gate.json in a run's folder: {error!r}"
