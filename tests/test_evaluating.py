@@ -170,16 +170,28 @@ def test_titles_are_as_short_as_they_can_be_and_differ(
 def test_the_usual_attack_depends_on_the_norm(striped: Dataset) -> None:
     net = Entry("net", Given("net"), toys.net())
     for norm, name in (("Linf", "autoattack"), ("L0", "fmn"), ("spatial", "spatial")):
-        found = study([net], striped, Order(norm, (1.0,)))
+        found, _ = study([net], striped, Order(norm, (1.0,)))
         assert name in {sweep.attack for sweep in found.sweeps}
-    assert study([net], striped, Order("Linf", (0.1,))).sweeps[0].eps == (
+    assert study([net], striped, Order("Linf", (0.1,)))[0].sweeps[0].eps == (
         *(0.0, 0.025, 0.05, 0.075, 0.1),
     )
 
 
 def test_recipes_of_equal_names_are_told_apart(striped: Dataset) -> None:
     pair = [Entry(title, Given(title), toys.net()) for title in ("a b", "a-b")]
-    assert [recipe.name for recipe in study(pair, striped, Order()).recipes] == ["a-b.0", "a-b.1"]
+    found, _ = study(pair, striped, Order())
+    assert [recipe.name for recipe in found.recipes] == ["a-b.0", "a-b.1"]
+
+
+def test_without_bounds_there_is_a_note_and_no_certificate(striped: Dataset) -> None:
+    wide = nn.Sequential(nn.Flatten(), nn.Linear(64, 9000), nn.ReLU(), nn.Linear(9000, 3))
+    for network, why in ((wide, "9,000 numbers"), (toys.plane(), "No certificates: net")):
+        found, note = study([Entry("net", Given("net"), network)], striped, Order())
+        assert found.certificates is None
+        assert why in note
+    found, note = study([Entry("net", Given("net"), toys.net())], striped, Order())
+    assert note == ""
+    assert found.certificates is not None
 
 
 def test_a_network_whose_file_changed_meanwhile_is_refused(
@@ -192,7 +204,7 @@ def test_a_network_whose_file_changed_meanwhile_is_refused(
         "    return nn.Sequential(nn.Flatten(), nn.Linear(size * size, classes))\n"
     )
     found = evaluating.entry(f"{path}:net", striped)
-    whole = study([found], striped, Order(attacks=(("fgsm", {}),), n=10))
+    whole, _ = study([found], striped, Order(attacks=(("fgsm", {}),), n=10))
     path.write_text(path.read_text() + "# changed\n")
     with pytest.raises(JobFailed, match="changed after"):
         run.run(whole, tmp_path / "run", own=striped)

@@ -44,11 +44,13 @@ class Asked:
         study: what is asked.
         folder: of the data files.
         name: what a folder of its run can be called.
+        note: what a reader of the report must know; "" for nothing.
     """
 
     study: Study
     folder: Path | None
     name: str
+    note: str
 
 
 def asked(words: Words) -> Asked:
@@ -63,8 +65,8 @@ def asked(words: Words) -> Asked:
     order = _order(words)
     data, folder, options = _data(words)
     entries = evaluating.titled(_entries(words, data))
-    study = evaluating.study(entries, data, order, options)
-    return Asked(study, folder, f"{study.name}-{order.norm}-{order.eps[-1]:g}")
+    study, note = evaluating.study(entries, data, order, options)
+    return Asked(study, folder, f"{study.name}-{order.norm}-{order.eps[-1]:g}", note)
 
 
 def _order(words: Words) -> Order:

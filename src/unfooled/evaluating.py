@@ -3,6 +3,7 @@
 It is run, kept and told as every other study is.
 """
 
+import math
 import re
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unfooled import attack, bounds, loading, report, run
+from unfooled import attack, bounds, loading, model, report, run
 from unfooled.borders import check_input
 from unfooled.dataset import Dataset, Split, assemble
 from unfooled.errors import (
@@ -35,7 +36,7 @@ from unfooled.threat import Threat
 _MARGIN = 0.02  # the largest difference that nobody would care about
 _STEPS = 4  # from no attack to the largest eps, where an attack is quick
 _STRONG = ("autoattack", "fmn", "spatial")  # the first that has the norm is the usual attack
-_SLOPES, _BRANCHES = 0, 0  # how far up the ladder of bounds; more may take minutes
+_WIDEST = 8192  # numbers in a layer; the time of linear bounds grows with their square
 _SCORES = "square"  # the usual one where there is no gradient
 
 
@@ -97,8 +98,10 @@ def study(
     data: Dataset,
     order: Order,
     options: Mapping[str, Any] | None = None,
-) -> Study:
-    """The study that asks networks that are there already, the first one the one compared with.
+) -> tuple[Study, str]:
+    """The study that asks networks that are there already, and a note on what it leaves out.
+
+    The others are compared with the first.
 
     Args:
         entries: titles differ.
@@ -118,7 +121,8 @@ def study(
         if len(titles) == 1
         else "Which of these networks is the hardest to fool?"
     )
-    return Study(
+    note = _uncertified(entries, data, order)
+    found = Study(
         name="-".join(names)[:80],
         question=question,
         dataset=data.name,
@@ -131,10 +135,11 @@ def study(
             for place, (name, one) in enumerate(zip(names, entries, strict=True))
         ),
         sweeps=tuple(_sweeps(entries, order)),
-        certificates=_certificates(entries, data, order),
+        certificates=None if note else Certificates(order.eps, order.n, norm=order.norm),
         dataset_options=options or {},
         keeps_images=True,
     )
+    return found, note
 
 
 def _sweeps(entries: Sequence[Entry], order: Order) -> list[Sweep]:
@@ -165,22 +170,27 @@ def _usual(norm: str, knows: str) -> str:
     return next((name for name in _STRONG if norm in attack.find(name).norms), "pgd")
 
 
-def _certificates(entries: Sequence[Entry], data: Dataset, order: Order) -> Certificates | None:
-    """Bounds, where there are any for each of the networks; what falls is found by gradients."""
-    if any(one.knows != "gradients" for one in entries):
-        return None
+def _uncertified(entries: Sequence[Entry], data: Dataset, order: Order) -> str:
+    """Why there are no certificates, in a sentence; "" where there are."""
     few = data.test.sample(1)
-    try:
-        for one in entries:
-            bounds.certified(
-                one.network,
-                data.test.pixels(few),
-                data.test.labels[few],
-                Threat(order.norm, order.eps[0]),
-            )
-    except (InvalidModel, InvalidThreat):
-        return None
-    return Certificates(order.eps, order.n, _SLOPES, _BRANCHES, order.norm)
+    shape = {"channels": data.channels, "size": data.size}
+    for one in entries:
+        if one.knows != "gradients":
+            return f"No certificates: {one.title} gives no gradient, which finds what falls"
+        try:
+            wide = max(math.prod(layer.output) for layer in model.layers(one.network, **shape))
+            if wide > _WIDEST:
+                return (
+                    f"No certificates: the widest layer of {one.title} passes on {wide:,} numbers, "
+                    f"and bounds are for up to {_WIDEST:,}"
+                )
+            pixels, labels = data.test.pixels(few), data.test.labels[few]
+            bounds.certified(one.network, pixels, labels, Threat(order.norm, order.eps[0]))
+        except (InvalidModel, InvalidThreat) as error:
+            return f"No certificates: {one.title}: {error}"
+        except Exception as error:  # whatever a user's network makes of hooks
+            return f"No certificates: {one.title}: {brief(error)}"
+    return ""
 
 
 def entry(which: str, data: Dataset, **told: Any) -> Entry:
@@ -256,15 +266,21 @@ def evaluate(
     sizes = (eps,) if isinstance(eps, int | float) else tuple(sorted(eps))
     named_attacks = [attacks] if isinstance(attacks, str) else attacks
     asked = tuple((name, dict[str, Any]()) for name in named_attacks)
-    whole = study(entries, data, Order(norm, tuple(map(float, sizes)), asked, len(images)))
+    order = Order(norm, tuple(map(float, sizes)), asked, len(images))
+    whole, note = study(entries, data, order)
     if folder is not None:
-        return _reported(whole, Path(folder), data, entries, images.device)
+        return _reported(whole, Path(folder), data, entries, images.device, note)
     with tempfile.TemporaryDirectory() as name:
-        return _reported(whole, Path(name), data, entries, images.device)
+        return _reported(whole, Path(name), data, entries, images.device, note)
 
 
 def _reported(
-    whole: Study, folder: Path, data: Dataset, entries: Sequence[Entry], device: torch.device
+    whole: Study,
+    folder: Path,
+    data: Dataset,
+    entries: Sequence[Entry],
+    device: torch.device,
+    note: str,
 ) -> Report:
     networks = {place: one.network for place, one in enumerate(entries)}
     failed = run.run(
@@ -274,6 +290,7 @@ def _reported(
         workers=1,
         own=data,
         networks=networks,
+        note=note,
         command="unfooled.evaluate(...), called by a Python program",
     )
     if failed:

@@ -77,6 +77,7 @@ def evaluate(
         data_folder=found.folder,
         device=device,
         workers=workers,
+        note=found.note,
         command=typed(),
     )
     published(folder)

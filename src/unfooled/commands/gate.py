@@ -82,7 +82,12 @@ def gate(
         # What cannot be asked is refused before the work, not after it.
         gates.checked(least, confidence)
     folder = out_folder or Path("runs") / found.name
-    how = {"data_folder": found.folder, "device": device, "workers": workers}
+    how = {
+        "data_folder": found.folder,
+        "device": device,
+        "workers": workers,
+        "note": found.note,
+    }
     if not performed(found.study, folder, command=typed(), **how):
         raise typer.Exit(gates.UNJUDGED)
     with busy("writing the report"):
