@@ -1,4 +1,4 @@
-"""The jobs of a study: what has to be done, in which order, and how a worker does it."""
+"""The jobs of a study: what has to be done, and in which order."""
 
 import hashlib
 import json
