@@ -1,5 +1,7 @@
 """The figure of the bracket: what is shown to stand, what attacks left, and what is not known."""
 
+import math
+
 from unfooled.drawing import COLOURS, FAINT, INK, Figure, drawn_on, finished
 from unfooled.report import Report
 from unfooled.wording import percent
@@ -18,6 +20,8 @@ def certainty(report: Report) -> Figure | None:
         return None
     have.sort(key=lambda one: -sum(share.value for share in one[1].certified))
     shown, told = have[:_PANELS], []
+    lowest = min(share.low for _, one in shown for share in one.certified)
+    bottom = max(0.0, math.floor(10 * lowest - 0.2) / 10)
     with drawn_on(7.1, 2.6, columns=len(shown), sharey=True) as (canvas, axes):
         for axis, (title, one) in zip(axes, shown, strict=True):
             low = [share.value for share in one.certified]
@@ -33,7 +37,7 @@ def certainty(report: Report) -> Figure | None:
             axis.set_title(title)
             axis.set_xlabel(f"eps ({one.norm})")
             axis.set_xlim(0, 1.08 * one.eps[-1])
-            axis.set_ylim(0, 1.04)
+            axis.set_ylim(bottom, 1 + 0.04 * (1 - bottom))
             axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
             words = ", ".join(
                 f"eps {eps:g} certified {percent(c.value)}, left {percent(a.value)}"
@@ -41,12 +45,12 @@ def certainty(report: Report) -> Figure | None:
             )
             told.append(f"{title}: {words}")
         words_above = (
-            (0.0, "left after attacks", COLOURS[1]),
-            (0.4, "certified", COLOURS[2]),
-            (0.64, "between: unknown", INK),
+            (0.1, "left after attacks", COLOURS[1]),
+            (0.32, "certified", COLOURS[2]),
+            (0.45, "between: unknown", INK),
         )
         for x, text, colour in words_above:
-            axes[0].text(x, 1.14, text, color=colour, transform=axes[0].transAxes, va="bottom")
+            canvas.text(x, 1.0, text, color=colour, va="bottom")
         svg = finished(canvas)
     return Figure(
         "certainty",

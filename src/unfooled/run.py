@@ -236,7 +236,8 @@ def _try_out(study: Study, data: Dataset) -> None:
         if sweep.targets:
             targets.find(sweep.targets, data.classes)
         with _tried(f"the attack {found.name}"):
-            found.run(network, images, labels, sweep.threats[0], draws=draws)
+            # The largest eps, where a fresh network falls at once.
+            found.run(network, images, labels, sweep.threats[-1], draws=draws)
 
 
 def _try_recipe(
