@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toys
 
 from unfooled import packing, store
 from unfooled.auditing import audit, code
@@ -116,3 +117,32 @@ def test_code_that_a_study_names_is_told(folder: Path) -> None:
     plain["recipes"][1]["input"] = [["mine.py:blur", {}], ["jpeg", {}]]
     path.write_text(json.dumps({**plain, "model": "mine.py:net", "dataset": "digits"}))
     assert code(folder) == ["mine.py:net", "mine.py:blur"]
+
+
+@pytest.mark.parametrize(
+    ("place", "word"),
+    [
+        ("dataset", "mine.py:data.onnx"),
+        ("dataset", "timm:data"),
+        ("model", "mine.py:net.safetensors"),
+        ("input", "mine.py:blur.pt2"),
+    ],
+)
+def test_code_does_not_hide_behind_the_ending_of_a_file(
+    folder: Path, place: str, word: str
+) -> None:
+    path = folder / "study.json"
+    plain = json.loads(path.read_bytes())
+    if place == "input":
+        plain["recipes"][1]["input"] = [[word, {}]]
+    path.write_text(json.dumps(plain if place == "input" else {**plain, place: word}))
+    assert code(folder) == [word]
+
+
+def test_code_that_a_network_of_an_evaluation_names_is_told(folder: Path) -> None:
+    weights = toys.saved(folder / "net.safetensors")
+    path = folder / "study.json"
+    plain = json.loads(path.read_bytes())
+    plain["recipes"][0]["given"] = {"which": str(weights)}
+    path.write_text(json.dumps(plain))
+    assert code(folder) == ["toys:pyramid", "toys:striped"]

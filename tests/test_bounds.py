@@ -200,3 +200,46 @@ def test_a_layer_without_bounds_is_an_error() -> None:
     net = nn.Sequential(nn.Flatten(), nn.GELU(), nn.Linear(64, 3))
     with pytest.raises(InvalidModel, match="no bounds for a layer GELU"):
         bounds.certified(net, toys.pictures(1), torch.tensor([0]), Threat("Linf", 0.1))
+
+
+class _Uncopyable(nn.Sequential):
+    def __deepcopy__(self, memo: object) -> nn.Module:
+        raise TypeError("a session of another library")
+
+
+class _Single(nn.Module):
+    """Insists on single precision."""
+
+    def __init__(self, *_: nn.Module) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(2, 4))
+
+    def forward(self, images: Images) -> torch.Tensor:
+        return images.flatten(1).float() @ self.weight.T
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        (_Uncopyable, "cannot be copied: a session of another library"),
+        (_Single, "cannot be asked as it is followed, in torch.float64"),
+    ],
+)
+def test_a_network_that_cannot_be_asked_in_double_precision_is_an_error(
+    kind: Callable[..., nn.Module], message: str
+) -> None:
+    network = kind(nn.Flatten(), nn.Linear(4, 2))
+    images, labels = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    with pytest.raises(InvalidModel, match=message):
+        bounds.certified(network, images, labels, Threat("Linf", 0.1))
+
+
+def test_a_hook_is_not_overlooked() -> None:
+    network = toys.pyramid(channels=1, size=toys.SIZE, classes=3)
+    images = torch.full((1, 1, toys.SIZE, toys.SIZE), 0.5)
+    labels = network(images).argmax(1)
+    bounds.certified(network, images, labels, Threat("Linf", 0.01))
+    relu = next(one for one in network.modules() if isinstance(one, nn.ReLU))
+    relu.register_forward_hook(lambda _, __, found: torch.where(found > 1000, -found, found))
+    with pytest.raises(InvalidModel, match="a hook may change"):
+        bounds.certified(network, images, labels, Threat("Linf", 0.01))

@@ -38,6 +38,8 @@ def probed(**fooled_by: list[int]) -> Probed:
         inside=np.ones(read_as.shape, dtype=bool),
         errors=("",) * len(PROBES),
         anywhere=np.ones(N, dtype=np.int64),
+        astray="",
+        grey=2,
         clean=np.zeros((5, N), dtype=np.int64),
         repeated=np.zeros(N),
         watched=np.zeros(N),

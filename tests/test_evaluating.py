@@ -10,7 +10,7 @@ from torch import nn
 import unfooled
 from unfooled import evaluating, packing, run
 from unfooled.dataset import Dataset
-from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat, JobFailed
+from unfooled.errors import InvalidInput, InvalidModel, InvalidOption, InvalidThreat, JobFailed
 from unfooled.evaluating import Entry, Order, evaluate, study, titled
 from unfooled.evaluation import Evaluation
 from unfooled.outcomes import WORST
@@ -214,3 +214,58 @@ def test_a_threat_is_one_of_ours() -> None:
     assert Order("Linf", (0.1,)).eps == (Threat("Linf", 0.1).eps,)
     with pytest.raises(InvalidInput, match="at least 1"):
         replace(Order(), n=0)
+
+
+class _Shut(nn.Module):
+    """A network whose answers have no gradient, as those of an ONNX file."""
+
+    def __init__(self, inner: nn.Module) -> None:
+        super().__init__()
+        self.inner = inner
+
+    def forward(self, images: Images) -> Logits:
+        with torch.no_grad():
+            return self.inner(images)
+
+
+def test_an_honest_network_without_a_gradient_is_evaluated_and_accused_of_nothing(
+    images: Images, labels: Labels
+) -> None:
+    network = toys.pyramid(channels=1, size=toys.SIZE, classes=3)
+    labels = network(images).argmax(1)
+    made = evaluate(_Shut(network), images, labels, eps=0.3)
+    assert [sweep.attack for sweep in made.study.sweeps] == ["square", "noise"]
+    assert made.study.certificates is None
+    assert made.results.recipes[0].curve(WORST, "Linf").at(0.3).value < 0.9
+    verdicts = {one.check: one.verdict for one in made.findings}
+    assert "failed" not in verdicts.values()
+    assert {verdicts[one] for one in ("black_box", "more_steps", "eps_without_bound")} == {
+        "not tried"
+    }
+
+
+class _Fails(nn.Module):
+    def forward(self, images: Images) -> Logits:
+        raise ArithmeticError("no luck\ntoday")
+
+
+def test_what_a_user_may_get_wrong_in_python_ends_in_one_line(
+    images: Images, labels: Labels
+) -> None:
+    network = toys.pyramid(channels=1, size=toys.SIZE, classes=3)
+    few = labels.clamp(max=2)
+    for model, classes, options, error, said in (
+        (_Fails(), few, {}, InvalidModel, "the network cannot read images .*: no luck$"),
+        (network, few + 3, {}, InvalidInput, "network's logits are 3; classes are numbered 0 to 2"),
+        (network, few, {"attacks": ["pgd", "pgd"]}, InvalidOption, "pgd comes twice"),
+        (network, few, {"attacks": ["transfer"]}, InvalidModel, "there is only one"),
+    ):
+        with pytest.raises(error, match=said):
+            evaluate(model, images, classes, **options)
+
+
+def test_one_attack_may_be_named_by_itself(
+    plane: toys.Plane, images: Images, labels: Labels
+) -> None:
+    made = evaluate(plane, images[:4], labels[:4], eps=0.01, attacks="mifgsm")
+    assert "mifgsm" in {sweep.attack for sweep in made.study.sweeps}

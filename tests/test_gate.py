@@ -110,9 +110,19 @@ def test_a_record_survives_its_file_and_nothing_else_does() -> None:
     for content in (b"", b"[]", b"{}", b'{"format": 1}', b"\xff"):
         with pytest.raises(InvalidData, match="no record of a gate"):
             gate.read(content, "x.json")
+    with pytest.raises(InvalidData) as raised:
+        gate.read(b"\xff" * 10_000, "x.json")
+    assert len(str(raised.value)) < 300
     other = json.dumps({**json.loads(whole.file()), "format": 99}).encode()
     with pytest.raises(InvalidData, match="another version"):
         gate.read(other, "x.json")
+
+
+def test_a_record_of_fewer_images_than_it_has_numbers_for_is_refused() -> None:
+    whole = standing(3, 5)
+    for broken in (replace(whole, stands=whole.stands[:-1]), replace(whole, ids=(), stands=())):
+        with pytest.raises(InvalidData, match="differ in number, or are none"):
+            gate.read(broken.file(), "gate.json")
 
 
 def test_the_files_say_what_the_ruling_says() -> None:
@@ -153,3 +163,9 @@ def test_assert_robust_is_silent_where_it_holds_and_else_fails_the_test(
     with pytest.raises(InvalidOption, match="between 0 and 1"):
         assert_robust(plane, images, labels, eps=0.1, min_robust=85, attacks=["fgsm"])
     assert torch.is_grad_enabled()
+
+
+def test_a_sentence_for_a_pull_request_ends_once() -> None:
+    doubted = gate.Ruling(gate.UNJUDGED, "its number cannot be believed: it is too high.")
+    told = gate.markdown({"at least 50 %": doubted}, standing(3, 5)).decode()
+    assert "it is too high.\n" in told

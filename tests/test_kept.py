@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -42,6 +43,10 @@ def test_the_network_is_found_by_the_words_in_the_facts(folder: Path, saved: Sav
 def test_code_that_the_files_name_is_told(folder: Path) -> None:
     assert kept.code(kept.read(folder), None) == ["toys:striped", "toys:pyramid"]
     assert kept.code(kept.read(folder), "mine.py:net") == ["toys:striped"]
+    found = kept.read(folder)
+    asked = {**found.about["asked"], "which": "strided", "named": "mine.py:data.onnx"}
+    hidden = replace(found, about={**found.about, "asked": asked})
+    assert kept.code(hidden, None) == ["mine.py:data.onnx"]
 
 
 def test_a_network_that_lies_elsewhere_is_named(folder: Path, saved: Saved, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import toys
 from torch import nn
 
 from unfooled.dataset import Dataset
+from unfooled.errors import InvalidData
 from unfooled.probing import PROBES, Probed, probed
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Logits
@@ -69,6 +70,9 @@ def test_every_probe_is_judged_and_only_what_needs_a_reason_is_left_out(
     errors = dict(zip(one.names, one.errors, strict=True))
     assert errors.pop("averaged") == "the network is not random"
     assert not any(errors.values())
+    assert one.astray == ""
+    grey = network(torch.full((1, 1, toys.SIZE, toys.SIZE), 0.5))
+    assert one.grey == int(grey.argmax())
     assert one.ids.tolist() == striped.test.sample(12).tolist()
     assert one.inside[[name != "averaged" for name in one.names]].all()
     assert one.fooled.shape == (len(PROBES), 12)
@@ -111,6 +115,26 @@ def test_facts_survive_a_file(network: nn.Module, striped: Dataset) -> None:
         assert np.array_equal(*pair) if isinstance(pair[0], np.ndarray) else pair[0] == pair[1]
 
 
+def test_facts_of_another_version_are_refused_in_one_line(
+    network: nn.Module, striped: Dataset
+) -> None:
+    old = found(network, striped).arrays()
+    del old["grey"]
+    with pytest.raises(InvalidData, match="another version of unfooled, without grey"):
+        Probed.of_arrays(old)
+
+
+def test_a_network_that_always_says_one_class_is_not_stuck(striped: Dataset) -> None:
+    class Constant(nn.Module):
+        def forward(self, images: Images) -> Logits:
+            return images.flatten(1)[:, :3] * 0 + torch.tensor([1.0, 0.0, 0.0])
+
+    one = found(Constant(), striped)
+    assert one.grey == 0
+    assert (one.correct & (one.anywhere == one.labels)).any()
+    assert not one.stuck.any()
+
+
 def test_a_random_network_is_noted_and_attacked_through_its_mean(
     network: nn.Module, striped: Dataset
 ) -> None:
@@ -124,6 +148,7 @@ def test_a_gradient_that_is_no_number_is_told_and_what_needs_none_goes_on(
 ) -> None:
     one = found(Undefined(network), striped)
     assert not one.ran("margin")
+    assert "NaN or infinite" in one.astray
     assert "NaN or infinite" in one.errors[one.names.index("margin")]
     assert one.ran("square")
     assert np.isnan(one.steady).all()

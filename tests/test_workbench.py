@@ -67,7 +67,7 @@ def test_a_run_is_verified(
     small_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert commanded(monkeypatch, "verify", str(small_run)) == 0
-    assert "21 of 21 files" in capsys.readouterr().out
+    assert "27 of 27 files" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from unfooled import loading, packing, report, rereading, store
+from unfooled import catalog, loading, model, packing, report, rereading, store
 from unfooled.dataset import Split
 from unfooled.errors import RunRefused, UnfooledError, brief
 from unfooled.rejudging import Failure, Verified, gathered
@@ -44,12 +44,18 @@ def code(folder: Path) -> list[str]:
 
     Raises:
         RunRefused: it holds no run.
+        InvalidData: as `loading.code`, of networks that were there already.
     """
     study, _ = report.asked(folder)
     before = [name for recipe in study.recipes for name, _ in recipe.input]
-    networks = [recipe.given.which for recipe in study.recipes if recipe.given is not None]
-    words = dict.fromkeys([study.model, study.dataset, *networks, *before])
-    return [one for one in words if loading.runs_code(one)]
+    given = [recipe.given.which for recipe in study.recipes if recipe.given is not None]
+    words = [
+        *([study.model] if model.runs_code(study.model) else []),
+        *filter(catalog.runs_code, [study.dataset]),
+        *(one for which in given for one in loading.code(which)),
+        *filter(catalog.runs_code, before),
+    ]
+    return list(dict.fromkeys(words))
 
 
 def audit(folder: Path, *, data: Path | None, device: str) -> Verified:

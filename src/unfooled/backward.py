@@ -14,7 +14,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from unfooled import interval, traced
-from unfooled.errors import InvalidModel
+from unfooled.errors import InvalidModel, UnfooledError, brief
 from unfooled.interval import Box
 from unfooled.layers import Standardise, by_channel
 from unfooled.lines import bends
@@ -86,8 +86,7 @@ def chain(model: nn.Module, images: Images) -> Chain:
     Raises:
         InvalidModel: there are no bounds for one of its layers.
     """
-    steps, shapes, shifts = tuple(traced.steps(model, images)), [], list[Tensor | None]()
-    _check(model, steps, images[:_TRIED])
+    steps, shapes, shifts = _followed(model, images), [], list[Tensor | None]()
     numbers = images.new_zeros(1, *images.shape[1:])
     for step in steps:
         shapes.append(numbers.shape[1:])
@@ -105,6 +104,21 @@ def chain(model: nn.Module, images: Images) -> Chain:
             if seen := _seen(found, place):
                 found.windows[place] = seen
     return found
+
+
+def _followed(model: nn.Module, images: Images) -> tuple[nn.Module, ...]:
+    """The layers, once they did what the network does."""
+    try:
+        steps = tuple(traced.steps(model, images))
+        _check(model, steps, images[:_TRIED])
+    except UnfooledError:
+        raise
+    except Exception as error:  # a user's network may refuse images of double precision
+        raise InvalidModel(
+            f"there are no bounds for {type(model).__name__}, which cannot be asked as it is "
+            f"followed, in {images.dtype}: {brief(error)}"
+        ) from error
+    return steps
 
 
 def _check(model: nn.Module, steps: tuple[nn.Module, ...], images: Images) -> None:

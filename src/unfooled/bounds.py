@@ -23,7 +23,7 @@ from unfooled.backward import Chain, chain
 from unfooled.branching import Branched, branched
 from unfooled.condensed import condensed, whole
 from unfooled.crown import Known, above, apart, known, others
-from unfooled.errors import InvalidOption
+from unfooled.errors import InvalidModel, InvalidOption, brief
 from unfooled.fitting import lowered, tightened
 from unfooled.gradients import frozen
 from unfooled.interval import Box
@@ -94,7 +94,7 @@ def examined(
     """
     if not (slopes >= 0 and branches >= 0):
         raise InvalidOption(f"slopes and branches must be 0 or more, not {slopes} and {branches}")
-    doubled = copy.deepcopy(model).double()
+    doubled = _doubled(model)
     stands, falls = [], []
     with frozen(model), frozen(doubled), torch.no_grad():
         network = chain(doubled, images.double())
@@ -197,6 +197,17 @@ class _Ladder:
             return Branched(stands=False, falls=False)
         witness = self.witness.at(image)
         return branched(witness, problem, rows, below=below, branches=self.branches)
+
+
+def _doubled(model: nn.Module) -> nn.Module:
+    """A copy in double precision."""
+    try:
+        return copy.deepcopy(model).double()
+    except Exception as error:  # a user's network may hold what cannot be copied
+        raise InvalidModel(
+            f"there are no bounds for {type(model).__name__}, which cannot be copied: "
+            f"{brief(error)}"
+        ) from error
 
 
 def _lost(network: Chain, box: Box) -> PerImage:

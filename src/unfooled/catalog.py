@@ -35,12 +35,17 @@ def module(folder: str, name: str) -> types.ModuleType:
     Raises:
         UnknownName: no member is called so; the message offers the nearest names.
     """
-    if ":" in name:
+    if runs_code(name):
         return _own(name.rpartition(":")[0])
     known = names(folder)
     if name not in known:
         raise UnknownName(f"{unknown(name, known)} (in {folder})")
     return importlib.import_module(f"unfooled.{folder}.{name}")
+
+
+def runs_code(name: str) -> bool:
+    """Whether `module` would run code of somebody else's."""
+    return ":" in name
 
 
 def function(folder: str, name: str) -> Callable[..., Any]:

@@ -142,12 +142,18 @@ def said(share: Estimate) -> str:
 
 
 def fallen(
-    evidence: Evidence, check: str, flags: Callable[[Beside], Flags], words: str, advice: str
+    evidence: Evidence,
+    check: str,
+    needs: Sequence[str],
+    flags: Callable[[Beside], Flags],
+    words: str,
+    advice: str,
 ) -> list[Finding]:
     """A share of the probed images for each recipe with probes, weighed by the study's margin.
 
     Args:
         check: the name of the one that asks.
+        needs: probes; where none of them ran, nothing can be said.
         flags: whether each image of a network tells against the study's numbers.
         words: what such images do.
         advice: where there are any.
@@ -156,6 +162,10 @@ def fallen(
     for index, recipe in enumerate(evidence.study.recipes):
         networks = evidence.beside(index)
         if not networks:
+            continue
+        if not any(one.probed.ran(name) for one in networks for name in needs):
+            sentence = f"no probe could be made: {networks[0].probed.error(*needs)}"
+            found.append(Finding(check, "not tried", sentence, recipe=recipe.name))
             continue
         verdict, share = weighed([flags(one) for one in networks], evidence.study.margin)
         sentence = f"{said(share)} of the probed images {words}"

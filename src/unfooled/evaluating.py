@@ -17,7 +17,15 @@ from torch import nn
 from unfooled import attack, bounds, loading, model, report, run
 from unfooled.borders import check_input
 from unfooled.dataset import Dataset, Split, assemble
-from unfooled.errors import InvalidInput, InvalidModel, InvalidThreat, JobFailed, brief
+from unfooled.errors import (
+    InvalidInput,
+    InvalidModel,
+    InvalidOption,
+    InvalidThreat,
+    JobFailed,
+    UnfooledError,
+    brief,
+)
 from unfooled.gradients import forward, frozen
 from unfooled.recipe import Given, Recipe
 from unfooled.report import Report
@@ -45,6 +53,7 @@ class Order:
     Raises:
         InvalidThreat: there is no such norm, or no such eps.
         InvalidInput: n is below 1.
+        InvalidOption: an attack comes twice.
     """
 
     norm: str = "Linf"
@@ -62,6 +71,9 @@ class Order:
             raise InvalidThreat(
                 f"an evaluation needs eps above 0, each once, ascending; got {found}"
             )
+        names = [name for name, _ in self.attacks]
+        if twice := [name for name in dict.fromkeys(names) if names.count(name) > 1]:
+            raise InvalidOption(f"the attack {twice[0]} comes twice; name each attack once")
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ def study(
     Raises:
         UnknownName, InvalidOption: there is no such attack, or it has no such option.
         InvalidThreat: an attack cannot work under such threats.
-        InvalidModel: an attack follows the gradient, and a network gives none.
+        InvalidModel: an attack crafts on other networks, and there is only one.
     """
     titles = [one.title for one in entries]
     names = [re.sub(r"[^\w.-]+", "-", title).strip("-.") or "network" for title in titles]
@@ -143,6 +155,11 @@ def _sweeps(entries: Sequence[Entry], order: Order) -> list[Sweep]:
     for name, options in asked:
         attack.find(name, **options).takes(Threat(order.norm, order.eps[-1]))
         found.append(Sweep(name, options, order.norm, (0.0, *order.eps), order.n))
+        if found[-1].uses_surrogates and len(entries) == 1:
+            raise InvalidModel(
+                f"{name} crafts on the other networks of an evaluation, and there is only one; "
+                "name another beside it"
+            )
     # The pictures are of the first.
     return sorted(found, key=lambda sweep: sweep.attack == "noise")
 
@@ -158,6 +175,8 @@ def _uncertified(entries: Sequence[Entry], data: Dataset, order: Order) -> str:
     few = data.test.sample(1)
     shape = {"channels": data.channels, "size": data.size}
     for one in entries:
+        if one.knows != "gradients":
+            return f"No certificates: {one.title} gives no gradient, which finds what falls"
         try:
             wide = max(math.prod(layer.output) for layer in model.layers(one.network, **shape))
             if wide > _WIDEST:
@@ -220,8 +239,8 @@ def evaluate(
         labels: int64 `[n]`.
         norm: "Linf", "L2", "L1", "L0" or "spatial".
         eps: in pixel units, one or several; the question is answered at the largest.
-        attacks: names, such as "pgd" or "mine.py:attack"; none takes the usual one, AutoAttack
-            where it has the norm.
+        attacks: one or several, such as "pgd" or "mine.py:attack"; none takes the usual one,
+            AutoAttack where it has the norm.
         classes: their names; numbers if there are none.
         folder: of the run, which goes on where it was; None keeps nothing.
 
@@ -229,6 +248,7 @@ def evaluate(
         InvalidInput: images or labels are not what they should be.
         InvalidModel: a network does not fit them, or an attack cannot work on it.
         InvalidThreat, UnknownName: there is no such norm, eps or attack.
+        InvalidOption: an attack comes twice.
         JobFailed: an attack ended with an error.
     """
     check_input(images, labels)
@@ -244,7 +264,8 @@ def evaluate(
             Entry(title, Given("", sha256=loading.digest(network)), network, loaded.knows)
         )
     sizes = (eps,) if isinstance(eps, int | float) else tuple(sorted(eps))
-    asked = tuple((name, dict[str, Any]()) for name in attacks)
+    named_attacks = [attacks] if isinstance(attacks, str) else attacks
+    asked = tuple((name, dict[str, Any]()) for name in named_attacks)
     order = Order(norm, tuple(map(float, sizes)), asked, len(images))
     whole, note = study(entries, data, order)
     if folder is not None:
@@ -277,16 +298,34 @@ def _reported(
     return report.gather(folder)
 
 
+def _count(title: str, network: nn.Module, images: Images) -> int:
+    """The logits that a network returns for an image."""
+    try:
+        with frozen(network), torch.no_grad():
+            return forward(network, images).shape[1]
+    except UnfooledError:
+        raise
+    except Exception as error:  # whatever a user's network raises
+        raise InvalidModel(
+            f"{title} cannot read images {list(images.shape[1:])}: {brief(error)}"
+        ) from error
+
+
 def _data(
     named: Mapping[str, nn.Module], images: Images, labels: Labels, classes: Sequence[str] | None
 ) -> Dataset:
     """Images and labels as a data set that has nothing but them."""
     if images.shape[2] != images.shape[3]:
         raise InvalidInput(f"images must be square, not {images.shape[2]} x {images.shape[3]}")
-    first = next(iter(named.values()))
-    with frozen(first), torch.no_grad():
-        count = forward(first, images[:1]).shape[1]
+    count = _count(*next(iter(named.items())), images[:1])
     names = tuple(map(str, range(count))) if classes is None else tuple(classes)
+    least, most = int(labels.min()), int(labels.max())
+    if least < 0 or most >= len(names):
+        told = "the network's logits" if classes is None else "the names of classes"
+        raise InvalidInput(
+            f"labels reach from {least} to {most}, and {told} are {len(names)}; classes are "
+            f"numbered 0 to {len(names) - 1}"
+        )
     levels = images.detach().cpu().mul(255).round().to(torch.uint8)
     test = Split(levels, labels.cpu())
     none = test.part(0, 0)

@@ -15,7 +15,7 @@ import numpy as np
 from scipy import stats
 
 from unfooled import __version__, outcomes, store
-from unfooled.errors import InvalidData, InvalidOption
+from unfooled.errors import InvalidData, InvalidOption, brief
 from unfooled.outcomes import WORST
 from unfooled.publishing import publish
 from unfooled.report import Report, gather
@@ -108,10 +108,14 @@ def read(content: bytes, name: str) -> Record:
         fields: dict[str, Any] = {
             name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()
         }
-        return Record(**fields)
+        found = Record(**fields)
+        if not len(found.ids) == len(found.stands) > 0:
+            raise ValueError("its images and what became of them differ in number, or are none")
+        return found
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise InvalidData(
-            f"{name} is no record of a gate, such as the gate.json in a run's folder: {error!r}"
+            f"{name} is no record of a gate, such as the gate.json in a run's folder: "
+            f"{type(error).__name__}, {brief(error)}"
         ) from error
 
 
@@ -248,7 +252,10 @@ def junit(rulings: Mapping[str, Ruling]) -> bytes:
 def markdown(rulings: Mapping[str, Ruling], found: Record) -> bytes:
     """Rulings by what was asked, for a pull request."""
     lines = [f"### Robustness: {_WORDS[max(one.code for one in rulings.values())]}", ""]
-    lines += [f"- **{name}: {_WORDS[one.code]}.** {one.line}." for name, one in rulings.items()]
+    lines += [
+        f"- **{name}: {_WORDS[one.code]}.** {one.line.rstrip('.')}."
+        for name, one in rulings.items()
+    ]
     lines += ["", f"Attacks: {', '.join(one.partition(' {')[0] for one in found.attacks)}. "]
     lines[-1] += "An attack gives an upper bound; the report tells what was looked for."
     return ("\n".join(lines) + "\n").encode()

@@ -1,9 +1,9 @@
-"""The jobs of a study: what has to be done, in which order, and how a worker does it."""
+"""The jobs of a study: what has to be done, and in which order."""
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from importlib.metadata import version
 from typing import Any
 
@@ -100,7 +100,8 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
             found.append(job)
         beside = _surrogate(trainings, index, seed)
         met = [judged[job.key] for job in (train, *beside)]
-        asked = [plain["audit"], study.threat.norm, study.threat.eps]
+        form = [field.name for field in fields(probing.Probed)]
+        asked = [form, plain["audit"], study.threat.norm, study.threat.eps]
         key = _key({"train": met, "probed": asked, "split": study.split})
         cost = float(probing.COST * min(study.audit.images, len(data.split(study.split))))
         found.append(Job("probed", index, seed, 0, key, (train, *beside), cost))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from unfooled import checkpoint, crafting, exhibit, loading, model
+from unfooled import catalog, checkpoint, crafting, exhibit, loading, model
 from unfooled.crafting import Saved
 from unfooled.errors import InvalidData, UnfooledError, brief
 from unfooled.threat import Threat
@@ -100,13 +100,10 @@ def code(kept: Kept, which: str | None) -> list[str]:
         which: as in `network`; what the user names is the user's to trust.
     """
     asked = kept.about["asked"]
-    words = [asked["named"]]
+    words = [asked["named"]] if catalog.runs_code(asked["named"]) else []
     if which is None:
-        words.append(asked["which"])
-        path = Path(asked["which"])
-        if path.suffix == ".safetensors" and path.is_file():
-            words += loading.head(path, checkpoint.content(path))
-    return [one for one in dict.fromkeys(words) if loading.runs_code(one)]
+        words += loading.code(asked["which"])
+    return list(dict.fromkeys(words))
 
 
 def network(

@@ -157,10 +157,20 @@ def given(
     return Given(which, weights, first, second, whole.hexdigest())
 
 
-def runs_code(words: str) -> bool:
-    """Whether finding what these words stand for runs code of somebody else's: `mine.py:net`."""
-    named = Path(words).suffix not in (_RUNS, _EXPORTED, _ONNX) and ":" in words
-    return named and not words.startswith("timm:")
+def code(which: str) -> list[str]:
+    """The words that name code of somebody else's, such as `mine.py:net`, which `load` would run.
+
+    Raises:
+        InvalidData: a file is damaged, or no network of a run.
+    """
+    path = Path(which)
+    if not _is_file(which):
+        return [which] if model.runs_code(which) else []
+    if path.suffix in (_EXPORTED, _ONNX) or not path.is_file():
+        return []
+    architecture, data = head(path, checkpoint.content(path))
+    found = [architecture] if model.runs_code(architecture) else []
+    return found + ([data] if catalog.runs_code(data) else [])
 
 
 def trained_on(which: str) -> str:

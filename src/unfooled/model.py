@@ -64,6 +64,11 @@ def fingerprint(name: str) -> str:
     return f"{name} {version('timm')}" if name.startswith(_TIMM) else catalog.fingerprint(name)
 
 
+def runs_code(name: str) -> bool:
+    """Whether `build` would run code of somebody else's; timm's is known by its names alone."""
+    return catalog.runs_code(name) and not name.startswith(_TIMM)
+
+
 def _maker(name: str) -> Callable[..., nn.Module]:
     if name.startswith(_TIMM):
         return partial(_of_timm, name.removeprefix(_TIMM))

@@ -10,7 +10,7 @@ Pintor et al. 2022, https://arxiv.org/abs/2106.09947.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from torch import nn
 from unfooled import attack, doctor
 from unfooled.attack import Attack
 from unfooled.dataset import Split
-from unfooled.errors import InvalidThreat, brief
+from unfooled.errors import InvalidData, InvalidThreat, brief
 from unfooled.evaluation import UNREAD, judged, read
 from unfooled.finding import ROUNDING, Finding
 from unfooled.gradients import forward, frozen, gradient, predict
@@ -53,6 +53,8 @@ class Probed:
         inside: whether that lies within the threat, `[probes, n]`.
         errors: for each probe, what kept it from running; "" where it ran.
         anywhere: what the judge reads after an attack within `ANYWHERE`, `[n]`.
+        astray: what kept that attack from running; "" where it ran.
+        grey: what is read in the image that is 0.5 everywhere; `UNREAD` where nothing is.
         clean: what is read without attack, asked several times, `[times, n]`.
         repeated: how far an image's answers lie apart when it is asked again, as a share of the
             largest logit, `[n]`; infinite where it cannot be said.
@@ -71,6 +73,8 @@ class Probed:
     inside: NDArray[np.bool_]
     errors: tuple[str, ...]
     anywhere: NDArray[np.int64]
+    astray: str
+    grey: int
     clean: NDArray[np.int64]
     repeated: NDArray[np.float64]
     watched: NDArray[np.float64]
@@ -87,9 +91,22 @@ class Probed:
         """Whether each probe returned a misread image within the threat, `[probes, n]`."""
         return np.asarray(np.not_equal(self.read_as, self.labels) & self.inside)
 
+    @property
+    def stuck(self) -> NDArray[np.bool_]:
+        """Whether each image stands within `ANYWHERE`, where grey is misread, `[n]`.
+
+        Those whose own class is read in grey are left out: nothing says that they must fall.
+        """
+        stands = self.correct & (self.anywhere == self.labels)
+        return np.asarray(stands & (self.labels != self.grey))
+
     def ran(self, name: str) -> bool:
         """Whether there is such a probe, and nothing kept it from running."""
         return name in self.names and not self.errors[self.names.index(name)]
+
+    def error(self, *names: str) -> str:
+        """What kept the first of these probes from running, as the end of a sentence."""
+        return self.errors[self.names.index(names[0])].rstrip(".")
 
     def fooled_by(self, *names: str) -> NDArray[np.bool_]:
         """Whether one of these probes fooled each image, `[n]`; what did not run fooled none."""
@@ -105,7 +122,17 @@ class Probed:
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> "Probed":
-        """The inverse of `arrays`."""
+        """The inverse of `arrays`.
+
+        Raises:
+            InvalidData: another version of unfooled wrote them.
+        """
+        other = {field.name for field in fields(cls)} - {"findings"} - set(arrays)
+        if other:
+            raise InvalidData(
+                f"the probes were made by another version of unfooled, without {min(other)}; the "
+                "same command makes them anew"
+            )
         findings = tuple(
             Finding(check, verdict, sentence, None if np.isnan(value) else float(value))
             for (check, verdict, sentence), value in zip(
@@ -114,7 +141,7 @@ class Probed:
         )
         own = {name: a for name, a in arrays.items() if name not in ("checks", "values")}
         own |= {name: tuple(arrays[name].tolist()) for name in ("names", "errors")}  # type: ignore[misc]
-        own |= {"norm": str(arrays["norm"]), "eps": float(arrays["eps"])}  # type: ignore[dict-item]
+        own |= {name: arrays[name].item() for name in ("norm", "eps", "astray", "grey")}
         return cls(**own, findings=findings)  # type: ignore[arg-type]
 
 
@@ -156,6 +183,8 @@ def probed(
         inside=np.stack([one.inside for one in found.values()]),
         errors=tuple(one.error for one in found.values()),
         anywhere=far.read_as,
+        astray=far.error,
+        grey=_grey(network, images),
         clean=clean,
         repeated=repeated,
         watched=_watched(network, images),
@@ -201,6 +230,14 @@ def _repeated(network: nn.Module, images: Images) -> tuple[NDArray[np.int64], ND
         return np.full((_AGAIN, len(images)), UNREAD), np.full(len(images), np.inf)
     apart = torch.stack([_apart(answers[0], other) for other in answers[1:]]).amax(0)
     return np.stack([read(one) for one in answers]), apart.double().cpu().numpy()
+
+
+def _grey(network: nn.Module, images: Images) -> int:
+    """What is read in the image that every other one can become within `ANYWHERE`."""
+    try:
+        return int(read(predict(network, torch.full_like(images[:1], ANYWHERE.eps)))[0])
+    except Exception:  # the doctor says what it was
+        return UNREAD
 
 
 def _watched(network: nn.Module, images: Images) -> NDArray[np.float64]:
@@ -280,17 +317,18 @@ def _as_is(case: _Case) -> Attack:  # noqa: ARG001
 def _rescaled(case: _Case) -> Attack:
     logits = predict(case.network, case.images)
     spread = float(logits.std(1).mean())
-    return _crafted("PGD on rescaled logits", _Changed(case.network, 1 / max(spread, 1e-30), 0.0))
+    changed = _Changed(case.network, 1 / max(spread, 1e-30), 0.0)
+    return _crafted(case, "PGD on rescaled logits", changed)
 
 
 def _shifted(case: _Case) -> Attack:
-    return _crafted("PGD on shifted logits", _Changed(case.network, 1.0, _SHIFT))
+    return _crafted(case, "PGD on shifted logits", _Changed(case.network, 1.0, _SHIFT))
 
 
 def _averaged(case: _Case) -> Attack:
     if not case.random:
         raise InvalidThreat("the network is not random")
-    return _crafted("PGD on the mean of several answers", eot(case.network, AVERAGED))
+    return _crafted(case, "PGD on the mean of several answers", eot(case.network, AVERAGED))
 
 
 def _transfer(case: _Case) -> Attack:
@@ -318,9 +356,9 @@ PROBES: dict[str, Callable[[_Case], Attack]] = {
 }
 
 
-def _crafted(name: str, changed: nn.Module) -> Attack:
+def _crafted(case: _Case, name: str, changed: nn.Module) -> Attack:
     """PGD that follows another network's gradient; what it made is tried on the one in question."""
-    inner = _as_is_attack()
+    inner = _as_is(case)
 
     def craft(
         model: nn.Module,  # noqa: ARG001 - the same signature as every attack
@@ -334,10 +372,6 @@ def _crafted(name: str, changed: nn.Module) -> Attack:
         return inner.run(changed, images, labels, threat, draws=draws, targets=targets)
 
     return replace(inner, name=name, function=craft, options={})
-
-
-def _as_is_attack() -> Attack:
-    return attack.find("pgd", steps=20)
 
 
 class _Changed(nn.Module):

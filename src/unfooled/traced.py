@@ -93,6 +93,11 @@ def steps(model: nn.Module, images: Images) -> list[nn.Module]:
     Raises:
         InvalidModel: its forward cannot be followed, or does what is no layer.
     """
+    if any(one._forward_hooks or one._forward_pre_hooks for one in model.modules()):
+        raise InvalidModel(
+            f"there are no bounds for {type(model).__name__}: a hook may change what its layers "
+            "give; remove it"
+        )
     plain = list(_leaves(model))
     if not any(True for one in plain for _ in one.children()):
         return plain

@@ -8,10 +8,11 @@ from test_answer import result, results
 from test_check import N, evidence, facts_of, probed
 
 from unfooled import catalog
+from unfooled.bracket import Bracket
 from unfooled.certified import Certified
 from unfooled.check import Evidence
 from unfooled.finding import Finding
-from unfooled.probing import Probed
+from unfooled.probing import PROBES, Probed
 from unfooled.recipe import Recipe
 from unfooled.results import Curve, Results
 
@@ -63,6 +64,47 @@ def test_accuracy_without_bound_fails_where_every_attack_follows_the_gradient() 
     fgsm, pgd = whole.study.sweeps
     blind = replace(whole.study, sweeps=(fgsm, replace(pgd, attack="square", options={})))
     assert verdicts("eps_without_bound", replace(whole, study=blind))["flips"] == "doubt"
+    composed = replace(whole.study, sweeps=(fgsm, replace(pgd, attack="autoattack", options={})))
+    assert verdicts("eps_without_bound", replace(whole, study=composed))["flips"] == "doubt"
+    under_l1 = tuple(replace(sweep, norm="L1") for sweep in composed.sweeps)
+    no_square = replace(whole, study=replace(composed, sweeps=under_l1))
+    assert verdicts("eps_without_bound", no_square)["flips"] == "failed"
+
+
+def test_images_that_grey_is_read_as_may_stand_without_bound() -> None:
+    # A network that always says one class stands on all images of that class.
+    constant = replace(probed(), anywhere=np.zeros(N, dtype=np.int64), grey=0)
+    found = of_second("eps_without_bound", constant)
+    assert (found.verdict, found.value) == ("ok", 0.0)
+    assert "read as another class" in found.sentence
+    nothing = replace(constant, grey=-1)
+    assert of_second("eps_without_bound", nothing).verdict == "failed"
+
+
+def test_what_could_not_be_attacked_without_bound_is_not_said_to_stand() -> None:
+    kept = replace(probed(), anywhere=np.zeros(N, dtype=np.int64), astray="no gradient.")
+    found = of_second("eps_without_bound", kept)
+    assert (found.verdict, found.value) == ("not tried", None)
+    assert found.sentence == "no attack could be made at Linf 0.5: no gradient"
+
+
+@pytest.mark.parametrize(
+    "name", ["too_high", "random_search", "more_steps", "black_box", "rescaled_logits"]
+)
+def test_what_no_probe_could_look_at_is_not_said_to_be_well(name: str) -> None:
+    none = replace(probed(square=MANY), errors=("it gives no gradient.",) * len(PROBES))
+    found = of_second(name, none)
+    assert (found.verdict, found.value) == ("not tried", None)
+    assert found.sentence == "no probe could be made: it gives no gradient"
+
+
+def test_where_nothing_follows_the_gradient_a_black_box_beats_nothing() -> None:
+    kept = [name in ("as is", "margin", "rescaled", "shifted") for name in PROBES]
+    errors = tuple("it gives no gradient" if one else "" for one in kept)
+    assert of_second("black_box", probed(square=MANY)).verdict == "failed"
+    alone = replace(probed(square=MANY), errors=errors)
+    assert of_second("black_box", alone).verdict == "not tried"
+    assert of_second("too_high", alone).verdict == "failed"
 
 
 def test_answers_that_change() -> None:
@@ -74,7 +116,7 @@ def test_answers_that_change() -> None:
 
 
 def test_gradients_that_turn_are_a_doubt() -> None:
-    for steady, verdict in ((0.0, "doubt"), (0.95, "ok"), (np.nan, "ok")):
+    for steady, verdict in ((0.0, "doubt"), (0.95, "ok"), (np.nan, "not tried")):
         found = of_second("noisy_gradients", replace(probed(), steady=np.full(N, steady)))
         assert found.verdict == verdict
 
@@ -127,11 +169,27 @@ def test_images_that_are_lost_in_eight_bits() -> None:
 
 def test_an_image_that_was_shown_to_stand_and_fell() -> None:
     whole = evidence(probed())
-    right = Certified((0.1,), np.arange(N), (np.arange(N) >= 8)[None])
+    stands = (np.arange(N) >= 8)[None]
+    right = Certified("Linf", (0.1,), np.arange(N), stands, np.zeros((1, N), dtype=bool))
     assert verdicts("certificates", replace(whole, certificates={(1, 0): right})) == {"flips": "ok"}
     wrong = replace(right, stands=np.ones((1, N), dtype=bool))
     found = replace(whole, certificates={(1, 0): wrong})
     assert verdicts("certificates", found) == {"flips": "failed"}
+
+
+def test_a_probe_that_fools_what_attacks_were_spared_tells_against_the_certificate() -> None:
+    shown = Certified(
+        "Linf", (0.1,), np.arange(N), np.arange(N)[None] >= 8, np.zeros((1, N), dtype=bool)
+    )
+    certified = {"certificates": {(1, 0): shown}}
+    found = catalog.function("checks", "certificates")
+    (one,) = found(evidence(probed(square=[20, 3], margin=[20, 21]), **certified))
+    assert (one.verdict, one.value) == ("failed", 2)
+    # At a smaller eps, or in another norm, it was not shown for what the probe did.
+    for other in (replace(shown, eps=(0.05,)), replace(shown, norm="L2")):
+        held = {"certificates": {(1, 0): other}}
+        (one,) = found(evidence(probed(square=[20]), **held))
+        assert one.verdict == "ok"
 
 
 def judged(given: Results) -> Evidence:
@@ -155,7 +213,7 @@ def test_missing_networks_fail_their_recipe() -> None:
     holes = judged(results(missing=("plain-3", "noisy-1")))
     assert verdicts("missing", holes) == {"plain": "failed", "noisy": "failed"}
     found = catalog.function("checks", "missing")(holes)
-    assert "1 networks have no result: plain-3" in found[0].sentence
+    assert "1 network has no result: plain-3" in found[0].sentence
 
 
 def test_images_outside_the_threat_fail_the_study() -> None:
@@ -176,7 +234,25 @@ def test_an_undefended_network_that_stands_at_a_large_eps_alone_fails() -> None:
 
 def test_robust_accuracy_must_fall() -> None:
     assert verdicts("falls_with_eps", judged(results(last=0.05)))["plain"] == "ok"
-    assert verdicts("falls_with_eps", judged(results(last=0.6)))["plain"] == "doubt"
+    flat = judged(results(last=0.6))
+    assert verdicts("falls_with_eps", flat)["plain"] == "doubt"
+    follows, stands = probed(), replace(probed(), anywhere=np.zeros(N, dtype=np.int64))
+    for own, verdict in (
+        (follows, "ok"),
+        (stands, "doubt"),
+        (replace(follows, astray="x"), "doubt"),
+    ):
+        assert verdicts("falls_with_eps", replace(flat, probes={(0, 0): own}))["plain"] == verdict
+
+
+def test_what_is_certified_need_not_fall() -> None:
+    flat = judged(results(last=0.6))
+    plain = flat.results.recipes[0]
+    worst = plain.curve("worst case", "Linf").robust[-1]
+    for low, verdict in ((worst, "ok"), (replace(worst, value=0.5), "doubt")):
+        shown = Bracket("Linf", 9, (0.3,), (low,), (worst,), (worst,))
+        held = replace(flat.results, recipes=(replace(plain, bracket=shown),))
+        assert verdicts("falls_with_eps", replace(flat, results=held)) == {"plain": verdict}
 
 
 def test_few_seeds_wide_intervals_and_forgotten_robustness() -> None:

@@ -63,7 +63,7 @@ SHAMS = {
     "shattered": {"too_high", "black_box"},
     "rounded": {"too_high", "black_box", "eps_without_bound"},
     "resized": {"random_answers", "silent_success"},
-    "undefined": {"gradients", "missing", "eps_without_bound"},
+    "undefined": {"gradients", "missing"},
     "wary": {"too_high", "black_box", "watched_answers"},
 }
 

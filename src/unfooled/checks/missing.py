@@ -10,7 +10,8 @@ def missing(evidence: Evidence) -> list[Finding]:
     for recipe in evidence.study.recipes:
         own = [name for name in evidence.results.missing if name.rpartition("-")[0] == recipe.name]
         if own:
-            sentence = f"{len(own)} networks have no result: {', '.join(own)}"
+            have = "network has" if len(own) == 1 else "networks have"
+            sentence = f"{len(own)} {have} no result: {', '.join(own)}"
             advice = "run the study again, and see what its failed jobs say"
             found.append(Finding("missing", "failed", sentence, len(own), recipe.name, advice))
     return found or [Finding("missing", "ok", "Every network was trained and attacked")]

@@ -16,7 +16,7 @@ def more_steps(evidence: Evidence) -> list[Finding]:
     Source: Carlini et al. 2019, https://arxiv.org/abs/1902.06705, section 5.5; Pintor et al. 2022,
     https://arxiv.org/abs/2106.09947, indicator "incomplete optimisation".
     """
-    return fallen(evidence, "more_steps", _flags, _SAID, _ADVICE)
+    return fallen(evidence, "more_steps", ("margin",), _flags, _SAID, _ADVICE)
 
 
 def _flags(network: Beside) -> Flags:

@@ -1,5 +1,7 @@
 """The gradient points elsewhere a small step away."""
 
+import numpy as np
+
 from unfooled.check import Evidence, said, weighed
 from unfooled.finding import Finding
 
@@ -19,6 +21,10 @@ def noisy_gradients(evidence: Evidence) -> list[Finding]:
     for index, recipe in enumerate(evidence.study.recipes):
         networks = evidence.probed(index)
         if not networks:
+            continue
+        if all(np.isnan(one.steady).all() for one in networks):
+            sentence = "no gradient could be held against the one beside it"
+            found.append(Finding("noisy_gradients", "not tried", sentence, recipe=recipe.name))
             continue
         verdict, share = weighed([one.steady < _STEADY for one in networks], evidence.study.margin)
         sentence = f"{said(share)} of the probed images have a gradient that turns within eps / 10"

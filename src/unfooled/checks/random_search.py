@@ -14,7 +14,7 @@ def random_search(evidence: Evidence) -> list[Finding]:
 
     Source: Carlini et al. 2019, https://arxiv.org/abs/1902.06705, section 5.2.
     """
-    return fallen(evidence, "random_search", _flags, _SAID, _ADVICE)
+    return fallen(evidence, "random_search", ("random",), _flags, _SAID, _ADVICE)
 
 
 def _flags(network: Beside) -> Flags:

@@ -19,7 +19,7 @@ def rescaled_logits(evidence: Evidence) -> list[Finding]:
     Source: Carlini and Wagner 2017, https://arxiv.org/abs/1608.04644, section 7; Pintor et al.
     2022, https://arxiv.org/abs/2106.09947, section 3.
     """
-    return fallen(evidence, "rescaled_logits", _flags, _SAID, _ADVICE)
+    return fallen(evidence, "rescaled_logits", ("rescaled", "shifted"), _flags, _SAID, _ADVICE)
 
 
 def _flags(network: Beside) -> Flags:

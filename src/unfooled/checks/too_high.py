@@ -34,6 +34,10 @@ def too_high(evidence: Evidence) -> list[Finding]:
             sentence = "there is no network with results and probes; run the study again"
             found.append(Finding("too_high", "not tried", sentence, recipe=recipe.name))
             continue
+        if not any(one.probed.ran(name) for one in networks for name in PROBES):
+            sentence = f"no probe could be made: {networks[0].probed.error(*PROBES)}"
+            found.append(Finding("too_high", "not tried", sentence, recipe=recipe.name))
+            continue
         fallen = [one.stands & one.by(*PROBES) for one in networks]
         verdict, share = weighed(fallen, evidence.study.margin)
         by = _by(networks)
