@@ -182,3 +182,19 @@ def test_weights_alone_are_no_network_of_a_run(tmp_path: Path, network: nn.Modul
             loading.trained_on(which)
     with pytest.raises(InvalidData, match="cannot read nowhere"):
         loading.trained_on("nowhere")
+
+
+def test_a_file_does_not_choose_what_runs(tmp_path: Path) -> None:
+    """The head of a weights file that names code is refused, and the code is not run."""
+    evil = tmp_path / "evil.py"
+    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nnet = data = print\n")
+    whole = toys.saved(tmp_path / "a.safetensors", {"architecture": f"{evil}:net", "dataset": "x"})
+    with pytest.raises(InvalidData, match="not run because a file says so"):
+        loading.load(str(whole), channels=1, size=toys.SIZE, classes=3)
+    named = toys.saved(tmp_path / "b.safetensors", {"architecture": "x", "dataset": f"{evil}:data"})
+    with pytest.raises(InvalidData, match="not run because a file says so"):
+        loading.trained_on(str(named))
+    assert not (tmp_path / "ran").exists()
+    with pytest.raises(InvalidModel):  # whoever allows it has it run
+        loading.load(str(whole), channels=1, size=toys.SIZE, classes=3, allow=[f"{evil}:net"])
+    assert (tmp_path / "ran").exists()

@@ -142,6 +142,7 @@ def load(
     weights: Path | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    allow: Sequence[str] = (),
 ) -> Saved:
     """A network with its data.
 
@@ -150,7 +151,7 @@ def load(
         named: a data set; None for the one that a run's network was trained on.
         folder: of the data files.
         device: where it shall be attacked.
-        weights, mean, std: as in `loading.load`.
+        weights, mean, std, allow: as in `loading.load`.
 
     Raises:
         UnknownName, InvalidData, InvalidModel, InvalidOption: as `loading.load`.
@@ -169,6 +170,7 @@ def load(
             weights=weights,
             mean=mean,
             std=std,
+            allow=allow,
         )
     except (InvalidData, InvalidModel) as error:
         raise type(error)(f"{error} ({data.title})") from error

@@ -26,7 +26,7 @@ from unfooled.errors import (
     UnfooledError,
     brief,
 )
-from unfooled.gradients import forward, frozen
+from unfooled.gradients import forward, frozen, home
 from unfooled.recipe import Given, Recipe
 from unfooled.report import Report
 from unfooled.shapes import Images, Labels
@@ -146,7 +146,9 @@ def _sweeps(entries: Sequence[Entry], order: Order) -> list[Sweep]:
     """First quick attacks over many eps, then those that were asked for, and chance."""
     knows = "gradients" if all(one.knows == "gradients" for one in entries) else "scores"
     asked = list(order.attacks) or [(_usual(order.norm, knows), {})]
-    fine = {round(order.eps[-1] * step / _STEPS, 10) for step in range(_STEPS)} | set(order.eps)
+    steps = [round(order.eps[-1] * step / _STEPS, 10) for step in range(_STEPS)]
+    near = [any(math.isclose(one, eps, rel_tol=1e-6) for eps in order.eps) for one in steps]
+    fine = {one for one, close in zip(steps, near, strict=True) if not close} | set(order.eps)
     quick = ["fgsm", "pgd"] if knows == "gradients" else []
     found = []
     for name in (*quick, "noise"):
@@ -269,9 +271,9 @@ def evaluate(
     order = Order(norm, tuple(map(float, sizes)), asked, len(images))
     whole, note = study(entries, data, order)
     if folder is not None:
-        return _reported(whole, Path(folder), data, entries, images.device, note)
+        return _reported(whole, Path(folder), data, entries, note)
     with tempfile.TemporaryDirectory() as name:
-        return _reported(whole, Path(name), data, entries, images.device, note)
+        return _reported(whole, Path(name), data, entries, note)
 
 
 def _reported(
@@ -279,14 +281,13 @@ def _reported(
     folder: Path,
     data: Dataset,
     entries: Sequence[Entry],
-    device: torch.device,
     note: str,
 ) -> Report:
     networks = {place: one.network for place, one in enumerate(entries)}
     failed = run.run(
         whole,
         folder,
-        device=device.type,
+        device=home(entries[0].network).type,  # where it is: it is left as it was
         workers=1,
         own=data,
         networks=networks,

@@ -129,7 +129,8 @@ def network(
     if asked["weights"] is not None:
         asked["weights"] = Path(asked["weights"])
     try:
-        return _fitting(kept, crafting.load(folder=folder, device=device, **asked))
+        allow = loading.code(asked["which"])  # whoever called this has asked about it: see `code`
+        return _fitting(kept, crafting.load(folder=folder, device=device, allow=allow, **asked))
     except (InvalidData, TypeError) as error:
         raise InvalidData(f"{error}; where the network lies elsewhere now, use --model") from error
 

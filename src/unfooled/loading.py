@@ -13,7 +13,7 @@ Those with a name take weights from a file of their own, see `checkpoint.py`.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -77,6 +77,7 @@ def load(
     weights: Path | None = None,
     mean: Sequence[float] | None = None,
     std: Sequence[float] | None = None,
+    allow: Sequence[str] = (),
 ) -> Loaded:
     """The network that these words stand for.
 
@@ -87,6 +88,7 @@ def load(
             user's function gave it.
         mean, std: of the pixels in [0, 1], one number or one for each channel; a network that does
             not normalise inside is put behind a layer that does.
+        allow: code that the head of a file may name and have run, such as "mine.py:net".
 
     Raises:
         UnknownName: there is no such model, file or function, or a library is missing.
@@ -107,7 +109,7 @@ def load(
     if _is_file(which):
         if weights is not None:
             raise InvalidOption(f"{which} holds its own weights; leave out --weights {weights}")
-        found = _of_file(Path(which), shape)
+        found = _of_file(Path(which), shape, allow)
     else:
         found = _of_name(which, shape, weights)
     if before is not None and _is_file(which) and ending not in (_EXPORTED, _ONNX):
@@ -177,14 +179,14 @@ def trained_on(which: str) -> str:
     """The data set of a run's network.
 
     Raises:
-        InvalidData: the file is missing, or no network of a run.
+        InvalidData: the file is missing, or no network of a run, or it names code.
         InvalidOption: it is no file of a run, and so does not say.
     """
     path = Path(which)
     named = ":" in which or which in catalog.names("models")
     if path.suffix in (_EXPORTED, _ONNX) or (named and not path.exists()):
         raise InvalidOption(f"{which} does not say what images it reads; name them by --dataset")
-    return head(path, checkpoint.content(path))[1]
+    return _vetted(path, head(path, checkpoint.content(path))[1], catalog.runs_code, ())
 
 
 def _is_file(which: str) -> bool:
@@ -205,7 +207,17 @@ def head(path: Path, content: bytes) -> tuple[str, str]:
         ) from error
 
 
-def _of_file(path: Path, shape: dict[str, int]) -> Loaded:
+def _vetted(path: Path, words: str, code: Callable[[str], bool], allow: Sequence[str]) -> str:
+    """What the head of a file names, unless it is code: a file does not choose what runs here."""
+    if code(words) and words not in allow:
+        raise InvalidData(
+            f"{path} names code of somebody's own, {words}, which is not run because a file says "
+            f"so; where you trust it, name the network, with --weights {path}, and its --dataset"
+        )
+    return words
+
+
+def _of_file(path: Path, shape: dict[str, int], allow: Sequence[str]) -> Loaded:
     content = checkpoint.content(path)
     digest = hashlib.sha256(content).hexdigest()
     if path.suffix == _EXPORTED:
@@ -219,6 +231,7 @@ def _of_file(path: Path, shape: dict[str, int]) -> Loaded:
             f"{path} is not what the run's ledger says it is: damaged, or changed since; the study "
             "makes it anew where it is run again"
         )
+    _vetted(path, architecture, model.runs_code, allow)
     try:
         network = model.restored(content, architecture, **shape)
     except (InvalidData, InvalidModel) as error:

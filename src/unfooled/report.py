@@ -86,7 +86,8 @@ def gather(folder: Path) -> Report:
     data = environment["data"]
     results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
-        raise RunRefused(f"{folder}: the baseline has no result yet; finish the run first")
+        first = study.recipes[0].title
+        raise RunRefused(f"{folder}: {first} has no result yet; finish the run first")
     findings = audit(Evidence(study, results, facts, probes, shown, tuple(data["classes"])))
     results = withheld(results, findings)
     networks = {study.recipes[r].name: head for (r, _), head in heads.items() if study.given}

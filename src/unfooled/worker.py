@@ -80,7 +80,9 @@ class Worker:
                     )
                 found = loading.load(
                     asked.which,
-                    **shape,
+                    channels=data.channels,
+                    size=data.size,
+                    classes=len(data.classes),
                     weights=Path(asked.weights) if asked.weights else None,
                     mean=asked.mean,
                     std=asked.std,
