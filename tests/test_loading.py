@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import nn
 
 from unfooled import loading, store
-from unfooled.errors import InvalidData, InvalidOption
+from unfooled.errors import InvalidData, InvalidModel, InvalidOption
 from unfooled.gradients import frozen, predict, quickened
 from unfooled.layers import Standardise
 
@@ -187,7 +187,8 @@ def test_weights_alone_are_no_network_of_a_run(tmp_path: Path, network: nn.Modul
 def test_a_file_does_not_choose_what_runs(tmp_path: Path) -> None:
     """The head of a weights file that names code is refused, and the code is not run."""
     evil = tmp_path / "evil.py"
-    evil.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nnet = data = print\n")
+    ran = str(tmp_path / "ran")
+    evil.write_text(f"import pathlib\npathlib.Path({ran!r}).touch()\nnet = data = print\n")
     whole = toys.saved(tmp_path / "a.safetensors", {"architecture": f"{evil}:net", "dataset": "x"})
     with pytest.raises(InvalidData, match="not run because a file says so"):
         loading.load(str(whole), channels=1, size=toys.SIZE, classes=3)

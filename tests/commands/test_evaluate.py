@@ -1,9 +1,11 @@
 """`unfooled evaluate`, `gate` and `card` as a user meets them, on the embedded digits."""
 
+import io
 import json
-import os
-import subprocess
+import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -13,7 +15,7 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from unfooled import dataset
+from unfooled import cli, dataset
 from unfooled.packing import unpacked
 
 NETWORK = """
@@ -28,10 +30,26 @@ def other(*, channels, size, classes):
 """
 
 
-def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    clean = {k: v for k, v in os.environ.items() if k != "UNFOOLED_DATA"}
-    command = [sys.executable, "-m", "unfooled", *arguments]
-    return subprocess.run(command, cwd=cwd, env=clean, capture_output=True, text=True, check=False)
+@dataclass(frozen=True)
+class Ended:
+    """How a command ended, and what it said."""
+
+    code: int
+    out: str
+    err: str
+
+
+def run(*arguments: str, cwd: Path) -> Ended:
+    """A command in this process, which has imported torch already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(cwd)
+        patch.delenv("UNFOOLED_DATA", raising=False)
+        patch.setattr(sys, "argv", ["unfooled", *arguments])
+        patch.setattr(signal, "signal", lambda *_: None)
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
+            cli.main()
+    return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +67,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evaluated(home: Path) -> subprocess.CompletedProcess[str]:
+def evaluated(home: Path) -> Ended:
     return run(
         *("evaluate", "mine.py:net", "--weights", "net.safetensors", "--dataset", "digits"),
         *("--eps", "0.05,8/255", "--attack", "pgd", "--n", "60", "--out", "run"),
@@ -57,25 +75,21 @@ def evaluated(home: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_a_network_of_ones_own_gets_the_same_pages(
-    home: Path, evaluated: subprocess.CompletedProcess[str]
-) -> None:
-    assert evaluated.returncode == 0, evaluated.stderr
-    assert "eps 0.05" in evaluated.stdout
+def test_a_network_of_ones_own_gets_the_same_pages(home: Path, evaluated: Ended) -> None:
+    assert evaluated.code == 0, evaluated.err
+    assert "eps 0.05" in evaluated.out
     for ending in ("pdf", "html", "json", "md"):
         assert (home / "run" / "report" / f"results.{ending}").stat().st_size > 1000
     whole = json.loads((home / "run" / "report" / "results.json").read_text())
     assert whole["study"]["answer_eps"] == 0.05
-    assert {one["check"] for one in whole["findings"]}
+    assert {one["check"] for one in whole["checks"]}
     # A linear network has exact certificates: the bracket closes.
     recipe = whole["recipes"][0]
     assert all(unknown["value"] <= 0.02 for unknown in recipe["bracket"]["unknown"])
 
 
-def test_the_images_that_fool_are_kept(
-    home: Path, evaluated: subprocess.CompletedProcess[str]
-) -> None:
-    assert evaluated.returncode == 0
+def test_the_images_that_fool_are_kept(home: Path, evaluated: Ended) -> None:
+    assert evaluated.code == 0
     (path,) = (home / "run" / "facts").glob("*-pgd-Linf.npz")
     arrays = unpacked(path.read_bytes())
     assert arrays["adversarial"].shape[:2] == arrays["read_as"].shape
@@ -83,12 +97,10 @@ def test_the_images_that_fool_are_kept(
     assert np.array_equal(arrays["adversarial"].any(axis=(2, 3, 4)), fooled)
 
 
-def test_a_card_is_written_from_the_run(
-    home: Path, evaluated: subprocess.CompletedProcess[str]
-) -> None:
-    assert evaluated.returncode == 0
+def test_a_card_is_written_from_the_run(home: Path, evaluated: Ended) -> None:
+    assert evaluated.code == 0
     done = run("card", "run", cwd=home)
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
     assert (home / "run" / "cards" / "net.md").read_text().startswith("---\ntags:")
     card = json.loads((home / "run" / "cards" / "net.json").read_text())
     assert card["loaded_by"] == "mine.py:net"
@@ -101,19 +113,19 @@ QUICK = ("--eps", "0.03", "--attack", "fgsm", "--n", "60")
 
 def test_a_gate_holds_falls_short_or_cannot_judge(home: Path) -> None:
     held = run(*GATE, *QUICK, "--min-robust", "0.3", "--out", "first", cwd=home)
-    assert held.returncode == 0, held.stdout + held.stderr
-    assert len(held.stdout.splitlines()) == 1
+    assert held.code == 0, held.out + held.err
+    assert len(held.out.splitlines()) == 1
     suite = ElementTree.fromstring((home / "first" / "gate.xml").read_bytes())
     assert suite.get("failures") == "0"
     short = run(*GATE, *QUICK, "--min-robust", "0.94", "--out", "first", cwd=home)
-    assert short.returncode == 1
-    assert "below the floor" in short.stdout
+    assert short.code == 1
+    assert "below the floor" in short.out
     few = run(*GATE, *QUICK[:-1], "20", "--min-robust", "0.85", "--out", "few", cwd=home)
-    assert few.returncode == 2
-    assert "it takes 23" in few.stdout
+    assert few.code == 2
+    assert "it takes 23" in few.out
     same = run(*GATE, *QUICK, "--baseline", "first/gate.json", "--out", "second", cwd=home)
-    assert same.returncode == 0
-    assert "0 lost, 0 won" in same.stdout
+    assert same.code == 0
+    assert "0 lost, 0 won" in same.out
 
 
 @pytest.mark.parametrize(
@@ -147,10 +159,10 @@ def test_a_mistake_gets_one_line_and_exit_code_2(
     home: Path, arguments: tuple[str, ...], said: str
 ) -> None:
     done = run(*arguments, cwd=home)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert len(done.stderr.splitlines()) == 1
-    assert "Traceback" not in done.stderr
+    assert done.code == 2
+    assert said in done.err
+    assert len(done.err.splitlines()) == 1
+    assert "Traceback" not in done.err
 
 
 def test_a_folder_of_images_is_a_data_set(home: Path, tmp_path: Path) -> None:
@@ -164,4 +176,4 @@ def test_a_folder_of_images_is_a_data_set(home: Path, tmp_path: Path) -> None:
         *("--dataset", str(tmp_path / "images"), "--eps", "0.03", "--out", str(tmp_path / "run")),
         cwd=home,
     )
-    assert done.returncode == 0, done.stderr
+    assert done.code == 0, done.err
