@@ -7,7 +7,7 @@ import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -110,8 +110,10 @@ def run(
         store.write(
             folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode()
         )
-        engine = local if own is None else in_process
-        return list(_done(planned, ledger, worker, engine, count, on_step))
+        if own is not None:
+            return list(_done(planned, ledger, worker, in_process, count, on_step))
+        # A fresh one: each process reads the data by itself, and nothing large is sent to it.
+        return list(_done(planned, ledger, replace(worker), local, count, on_step))
 
 
 def _done(
