@@ -46,7 +46,22 @@ def test_with_one_seed_only_the_images_vary() -> None:
     found = statistics._crossed(values)
     half = stats.t.ppf(0.975, 3) * values.std(ddof=1) / 2
     assert found.half(0.95) == pytest.approx(half)
-    assert found.p() == 1
+    one, other = values > 0, values < 7
+    assert statistics.difference(one, other).p == 1  # one seed cannot say anything about a recipe
+
+
+def test_two_networks_themselves_are_compared_over_the_images() -> None:
+    draws = np.random.default_rng(0)
+    first, second = draws.random((1, 60)) < 0.5, draws.random((1, 60)) < 0.8
+    found = statistics.between(first, second)
+    paired = np.concatenate([(second.astype(float) - first)[0], [1.0, -1.0]])
+    assert found.p == pytest.approx(stats.ttest_1samp(paired, 0).pvalue)
+    assert found.estimate == statistics.difference(first, second).estimate
+    assert statistics.ranked(found, found.p, 0.02) == "stands better"
+    assert statistics.ranked(statistics.between(second, first), found.p, 0.02) == "stands worse"
+    assert statistics.verdict(found, found.p, 0.02) == "cannot tell"
+    same = statistics.between(np.ones((1, 900), bool), np.ones((1, 900), bool))
+    assert statistics.ranked(same, same.p, 0.02) == "no difference"
 
 
 def test_networks_that_all_agree_leave_the_chance_of_the_images() -> None:
