@@ -13,6 +13,8 @@ import pytest
 import toys
 
 from unfooled import catalog, cli
+from unfooled.commands.study import study
+from unfooled.terminal import Interrupted
 
 COMMAND = [sys.executable, "-m", "unfooled"]
 
@@ -165,7 +167,7 @@ def test_a_fallback_is_told_on_the_screen_and_in_the_title(
         'dataset = "digits"\nseeds = 1\nanswer_eps = 0.1\nplan = { epochs = 1 }\n'
         '[recipes.plain]\n[[attacks]]\nname = "fgsm"\neps = [0.1]\nimages = 20\n'
     )
-    cli.study("mnist", fallback="fallback.toml", workers=1)
+    study("mnist", fallback="fallback.toml", workers=1)
     screen = capsys.readouterr()
     assert "running the study 'fallback.toml' instead" in screen.err
     pages = (tmp_path / "runs" / "fallback" / "report" / "results.html").read_text()
@@ -272,7 +274,7 @@ def test_an_interrupted_attack_leaves_nothing(
     weights: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupted(*_: object) -> None:
-        raise cli._Interrupted
+        raise Interrupted
 
     monkeypatch.setattr("unfooled.crafting.craft", interrupted)
     assert attacked(monkeypatch, "--model", weights, "--out", "here") == 130

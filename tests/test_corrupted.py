@@ -7,6 +7,7 @@ from unfooled.certified import Certified, certified
 from unfooled.corrupted import Corrupted, corrupted
 from unfooled.errors import UnknownName
 from unfooled.randomness import Draws
+from unfooled.study import Certificates
 
 SPLIT, IDS = toys.stripes(12, "test"), torch.tensor([1, 4, 5, 9])
 NET = toys.pyramid(channels=1, size=8, classes=3).eval()
@@ -36,22 +37,14 @@ def test_facts_come_back_from_a_file() -> None:
     again = Corrupted.of_arrays(found.arrays())
     assert (again.names, again.severities) == (NAMES, SEVERITIES)
     assert np.array_equal(again.read_as, found.read_as)
-    shown = certified(NET, SPLIT, IDS, (0.01, 0.4))
+    shown = certified(NET, SPLIT, IDS, Certificates((0.01, 0.4)))
     copy = Certified.of_arrays(shown.arrays())
     assert copy.eps == (0.01, 0.4)
     assert np.array_equal(copy.stands, shown.stands)
 
 
-def test_facts_of_runs_that_did_not_look_for_what_falls_are_read() -> None:
-    arrays = certified(NET, SPLIT, IDS, (0.01, 0.4)).arrays()
-    del arrays["falls"]
-    old = Certified.of_arrays(arrays)
-    assert old.falls.shape == old.stands.shape
-    assert old.unrefuted.all()
-
-
 def test_what_falls_at_a_small_eps_falls_at_a_large_one_and_never_stands() -> None:
-    found = certified(NET, SPLIT, IDS, (1e-6, 0.1, 0.4), slopes=2, branches=4)
+    found = certified(NET, SPLIT, IDS, Certificates((1e-6, 0.1, 0.4), slopes=2, branches=4))
     assert (found.falls[1:] | ~found.falls[:-1]).all()
     assert not (found.falls & found.stands).any()
     wrong = toys.read_by(NET, SPLIT.pixels(IDS)) != SPLIT.labels[IDS]
@@ -59,7 +52,7 @@ def test_what_falls_at_a_small_eps_falls_at_a_large_one_and_never_stands() -> No
 
 
 def test_what_is_certified_at_a_large_eps_is_at_a_small_one() -> None:
-    stands = certified(NET, SPLIT, IDS, (1e-6, 0.4)).stands
+    stands = certified(NET, SPLIT, IDS, Certificates((1e-6, 0.4))).stands
     assert stands.shape == (2, 4)
     assert (stands[0] | ~stands[1]).all()
     right = toys.read_by(NET, SPLIT.pixels(IDS)) == SPLIT.labels[IDS]

@@ -66,7 +66,7 @@ def test_a_run_whose_baseline_has_no_result_is_refused(folder: Path, tmp_path: P
     with store.opened(tmp_path, toys.study().plain()):
         pass
     (tmp_path / "environment.json").write_bytes((folder / "environment.json").read_bytes())
-    with pytest.raises(RunRefused, match="the baseline has no result yet; finish the run first"):
+    with pytest.raises(RunRefused, match="Plain has no result yet; finish the run first"):
         report.gather(tmp_path)
 
 

@@ -158,6 +158,8 @@ def load(
         DataMissing: as `dataset.find`.
     """
     named = named or loading.trained_on(str(which))
+    if ":" not in named and Path(named).is_dir():
+        named, folder = "image_folder", Path(named)
     data = dataset.find(named, folder=folder)
     if data.channels not in _CHANNELS:
         raise InvalidData(f"{data.name} has {data.channels} channels; pictures have 1 or 3")

@@ -151,7 +151,7 @@ def given(
     """
     behind = [checkpoint.content(Path(weights))] if weights else []
     if _is_file(which):
-        behind.append(checkpoint.content(Path(which)))
+        behind += [checkpoint.content(one) for one in _files(Path(which))]
     else:
         behind.append(model.fingerprint(which).encode())
     whole = hashlib.sha256(b"".join(hashlib.sha256(content).digest() for content in behind))
@@ -217,13 +217,21 @@ def _vetted(path: Path, words: str, code: Callable[[str], bool], allow: Sequence
     return words
 
 
+def _files(path: Path) -> list[Path]:
+    """A network's file, and those that belong to it."""
+    return onnx.files(path) if path.suffix == _ONNX else [path]
+
+
 def _of_file(path: Path, shape: dict[str, int], allow: Sequence[str]) -> Loaded:
     content = checkpoint.content(path)
     digest = hashlib.sha256(content).hexdigest()
     if path.suffix == _EXPORTED:
         return Loaded(exported.load(path), str(path), "gradients", digest)
     if path.suffix == _ONNX:
-        return Loaded(onnx.load(path), str(path), "scores", digest)
+        whole = hashlib.sha256()
+        for one in _files(path):
+            whole.update(checkpoint.content(one))
+        return Loaded(onnx.load(path), str(path), "scores", whole.hexdigest())
     architecture, _ = head(path, content)
     recorded = store.recorded(path)
     if recorded not in (None, digest):

@@ -45,6 +45,17 @@ class Session(nn.Module):
         return logits
 
 
+def files(path: Path) -> list[Path]:
+    """The file and those beside it that hold its large weights, named in it, as far as can be told.
+
+    torch's exporter writes them to NAME.onnx.data.
+    """
+    near = sorted(path.parent.glob(f"{path.name}*.data")) + sorted(
+        path.parent.glob(f"{path.name}_data*")
+    )
+    return [path, *near]
+
+
 def load(path: Path) -> nn.Module:
     """The network in an `.onnx` file.
 

@@ -55,7 +55,7 @@ def gate(
         from unfooled import arguments, checkpoint
         from unfooled import gate as gates
         from unfooled.asking import Words, asked
-        from unfooled.errors import InvalidOption
+        from unfooled.errors import InvalidOption, JobFailed, UnfooledError
 
         least = None if min_robust is None else arguments.number(min_robust)
         if min_robust is not None and least is None:
@@ -88,9 +88,14 @@ def gate(
         "workers": workers,
         "note": found.note,
     }
-    if not performed(found.study, folder, command=typed(), **how):
-        raise typer.Exit(gates.UNJUDGED)
-    with busy("writing the report"):
-        ruling = gates.ruled(folder, least, old, confidence)
+    try:
+        if not performed(found.study, folder, command=typed(), **how):
+            raise typer.Exit(gates.UNJUDGED)
+        with busy("writing the report"):
+            ruling = gates.ruled(folder, least, old, confidence)
+    except (UnfooledError, typer.Exit):
+        raise
+    except Exception as error:  # a bug of ours must not read as a network that falls short
+        raise JobFailed(f"it could not be judged: {type(error).__name__}: {error}") from error
     out.print(ruling.line, markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(ruling.code)
