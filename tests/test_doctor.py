@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
+import toys
 from torch import nn
 
 from unfooled import doctor, model
@@ -13,6 +14,7 @@ from unfooled.doctor import examine
 from unfooled.errors import InvalidInput
 from unfooled.finding import Finding
 from unfooled.layers import Standardise
+from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
 
 Check = Callable[[nn.Module], nn.Module]
@@ -270,3 +272,19 @@ def test_one_image_is_enough_not_to_raise(healthy: nn.Module, tests: tuple[Image
     examine(healthy, images[:1], labels[:1], 3)
     with pytest.raises(InvalidInput, match=r"in \[0, 1\]"):
         examine(healthy, 255 * images, labels, 3)
+
+
+def test_a_max_pool_over_a_flat_background_is_no_broken_gradient() -> None:
+    """Equal pixels are a kink of a max-pool at any step, which says nothing of the gradient."""
+    with Draws(0, "pool").torch_state():
+        pooled = nn.Sequential(
+            *(nn.Conv2d(1, 8, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+            nn.Linear(8 * 16, 3),
+        ).eval()
+    images = torch.zeros(40, 1, 8, 8)
+    images[:, :, 2:5, 2:5] = toys.pictures(40)[:, :, 2:5, 2:5]
+    found = examine(pooled, images, toys.read_by(pooled, images), 3)
+    (one,) = [one for one in found if one.check == "differences"]
+    assert one.verdict == "ok"
+    assert one.value is not None
+    assert one.value < 0.1  # of which ties alone would make more

@@ -204,7 +204,9 @@ def _doubts(results: Results, findings: Sequence[Finding]) -> list[Doubt]:
         ]
     checks = ", ".join(dict.fromkeys(one.check.replace("_", " ") for one in each))
     names = {one.recipe for one in each}
-    told = f"{len(each)} further doubts about {len(names)} recipes stand below: {checks}."
+    kind = "network" if results.given else "recipe"
+    who = f"{len(names)} {kind}{'s' * (len(names) > 1)}"
+    told = f"{len(each)} further doubts about {who} stand below: {checks}."
     return [*sorted(found, key=lambda one: not one.serious), Doubt(told, serious=False)]
 
 

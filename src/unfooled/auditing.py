@@ -88,7 +88,9 @@ def audit(folder: Path, *, data: Path | None, device: str) -> Verified:
     told = list(_told(run, finished))
     every = [*found, *(failure for one in told for failure in one.failures)]
     return Verified(
-        f"the study {study.name}, {len(study.recipes)} recipes and {study.seeds} seeds",
+        f"the evaluation {study.name}, networks: {len(study.recipes)}"
+        if study.given
+        else f"the study {study.name}, {len(study.recipes)} recipes and {study.seeds} seeds",
         images=sum(one.images for one in told),
         standing=sum(one.standing for one in told),
         files=len(recorded),

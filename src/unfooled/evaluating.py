@@ -156,7 +156,8 @@ def _sweeps(entries: Sequence[Entry], order: Order) -> list[Sweep]:
             found.append(Sweep(name, {}, order.norm, tuple(sorted(fine)), order.n))
     for name, options in asked:
         attack.find(name, **options).takes(Threat(order.norm, order.eps[-1]))
-        found.append(Sweep(name, options, order.norm, (0.0, *order.eps), order.n))
+        eps = tuple(sorted(fine)) if name in quick else (0.0, *order.eps)
+        found.append(Sweep(name, options, order.norm, eps, order.n))
         if found[-1].uses_surrogates and len(entries) == 1:
             raise InvalidModel(
                 f"{name} crafts on the other networks of an evaluation, and there is only one; "

@@ -187,10 +187,13 @@ def robust(report: Report) -> list[Table]:
                 tuple(rows),
                 f"{curve.norm}, {curve.images:,} {report.study.split} images; below each number "
                 "its 95 % interval. An image that was fooled at a small eps counts as fooled at "
-                "every larger one.",
+                f"every larger one.{_WHICH if curve.attack == WORST else ''}",
             )
         )
     return tables
+
+
+_WHICH = " At an eps that not every attack tried it is the worst of those that did."
 
 
 def _row(report: Report) -> str:
