@@ -185,7 +185,7 @@ def test_many_doubts_about_recipes_are_counted() -> None:
     found = [finding("noisy", "doubt", f"check_{place}") for place in range(7)]
     told = answer(results(), found)
     assert len(told.doubts) == 1
-    assert told.doubts[0].sentence.startswith("7 further doubts about 1 recipes stand below: check")
+    assert told.doubts[0].sentence.startswith("7 further doubts about 1 recipe stand below: check")
 
 
 def test_what_failed_says_most_of_all_that_it_is_shown_and_names_the_rest() -> None:
