@@ -40,7 +40,7 @@ def test_an_unknown_key_is_told_with_those_that_are_known_there() -> None:
     (within,) = lines(certificates={"eps": [0.1], "image": 5})
     assert (
         within
-        == "certificates.image: there is no such key; known here: eps, images, slopes, branches"
+        == "certificates.image: there is no such key; known here: eps, images, norm, slopes, branches"
     )
 
 
