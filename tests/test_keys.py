@@ -38,10 +38,8 @@ def test_an_unknown_key_is_told_with_those_that_are_known_there() -> None:
     (at_top,) = lines(seed=3)
     assert at_top.startswith("seed: there is no such key; known here: question, dataset")
     (within,) = lines(certificates={"eps": [0.1], "image": 5})
-    assert (
-        within
-        == "certificates.image: there is no such key; known here: eps, images, norm, slopes, branches"
-    )
+    known = "eps, images, norm, slopes, branches"
+    assert within == f"certificates.image: there is no such key; known here: {known}"
 
 
 def test_a_missing_key_is_told() -> None:
