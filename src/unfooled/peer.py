@@ -123,6 +123,11 @@ def chosen(library: str, ways: Mapping[tuple[str, str], Callable[[], T]], task: 
     return make()
 
 
+def device_of(model: nn.Module) -> torch.device:
+    """Where the model lies; one without parameters answers anywhere."""
+    return next((p.device for p in model.parameters()), torch.device("cpu"))
+
+
 def in_parts(attacks: list[Attack], batch: int) -> Way:
     """For a library that works on the images that it is given at once."""
 

@@ -23,7 +23,7 @@ _LENGTHS = {"Linf": math.inf, "L2": 2, "L1": 1, "L0": 0}
 
 
 def adv_lib(model: nn.Module, task: Task, batch: int, seed: int) -> Way:  # noqa: ARG001
-    """adv-lib: functions."""
+    """adv-lib: PGD, APGD, DDN and FMN, each a function."""
     with _without_curves():
         from adv_lib import attacks as library
         from adv_lib.attacks.auto_pgd import apgd

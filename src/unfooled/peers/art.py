@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from unfooled.peer import Attack, Task, Way, chosen, in_parts, iterations
+from unfooled.peer import Attack, Task, Way, chosen, device_of, in_parts, iterations
 
 PACKAGE = "adversarial-robustness-toolbox"
 INSTALL = "pip install adversarial-robustness-toolbox"
@@ -33,14 +33,17 @@ class Single(nn.Module):
 
 
 def art(model: nn.Module, task: Task, batch: int, seed: int) -> Way:  # noqa: ARG001
-    """ART, which cuts the images into parts by itself."""
+    """The Adversarial Robustness Toolbox: FGSM, PGD, APGD, Square and HopSkipJump.
+
+    It cuts the images into parts by itself.
+    """
     from art.attacks import evasion
     from art.attacks.evasion.projected_gradient_descent import (
         projected_gradient_descent_pytorch as on_torch,
     )
     from art.estimators.classification import PyTorchClassifier
 
-    device = next(model.parameters()).device
+    device = device_of(model)
     # With numpy 2 its HopSkipJump arrives at float64, which a float32 network refuses.
     asked = Single(model) if task.attack == "hopskipjump" else model
     wrapped = PyTorchClassifier(

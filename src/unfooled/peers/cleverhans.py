@@ -18,7 +18,7 @@ _LENGTHS = {"Linf": math.inf, "L2": 2}
 
 
 def cleverhans(model: nn.Module, task: Task, batch: int, seed: int) -> Way:  # noqa: ARG001
-    """CleverHans: functions."""
+    """CleverHans: FGSM, PGD and HopSkipJump, each a function."""
     from cleverhans.torch.attacks.fast_gradient_method import fast_gradient_method
     from cleverhans.torch.attacks.hop_skip_jump_attack import hop_skip_jump_attack
     from cleverhans.torch.attacks.projected_gradient_descent import projected_gradient_descent

@@ -6,7 +6,7 @@ from typing import Any
 
 from torch import nn
 
-from unfooled.peer import Attack, Task, Way, chosen, in_parts
+from unfooled.peer import Attack, Task, Way, chosen, device_of, in_parts
 
 PACKAGE = "foolbox"
 INSTALL = "pip install foolbox"
@@ -16,12 +16,12 @@ ALONE = {
 
 
 def foolbox(model: nn.Module, task: Task, batch: int, seed: int) -> Way:  # noqa: ARG001
-    """Foolbox."""
+    """Foolbox: FGSM, PGD, DDN and FMN, a class for each norm."""
     import foolbox as library
     from foolbox import attacks
     from foolbox.criteria import Misclassification
 
-    wrapped = library.PyTorchModel(model, bounds=(0, 1), device=next(model.parameters()).device)
+    wrapped = library.PyTorchModel(model, bounds=(0, 1), device=device_of(model))
 
     def attack(eps: float) -> Attack:
         steps = {"steps": task.budget}

@@ -18,7 +18,10 @@ ALONE = {
 
 
 def torchattacks(model: nn.Module, task: Task, batch: int, seed: int) -> Way:
-    """Its AutoAttack takes 10 steps where the method has 100: put together anew from its parts."""
+    """torchattacks: FGSM, PGD, APGD, Square and AutoAttack.
+
+    Its AutoAttack takes 10 steps where the method has 100: put together anew from its parts.
+    """
     import torchattacks as library
 
     def attack(eps: float) -> Attack:

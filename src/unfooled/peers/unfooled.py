@@ -12,7 +12,7 @@ _BUDGETS = {"fgsm": None, "autoattack": None, "square": "queries", "hopskipjump"
 
 
 def unfooled(model: nn.Module, task: Task, batch: int, seed: int) -> Way:  # noqa: ARG001
-    """Ours; it cuts the images into parts by itself."""
+    """Ours: every attack of `unfooled list attacks`; it cuts the images into parts by itself."""
     from unfooled import attack
     from unfooled.randomness import Draws
     from unfooled.threat import Threat
