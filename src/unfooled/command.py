@@ -6,9 +6,12 @@ imported inside, so that --help is quick. What several commands ask alike stands
 """
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from unfooled.crafting import Saved
 
 # Of a network of the user's own.
 Model = Annotated[
@@ -55,3 +58,38 @@ Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run; runs/NAME-NORM-EPS if none.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes; one a core if not given.")]
+
+
+def loaded(
+    model: str,
+    n: int,
+    *,
+    dataset: str | None,
+    data: Path | None,
+    device: str,
+    weights: Path | None,
+    mean: str | None,
+    std: str | None,
+) -> "Saved":
+    """The network that these words name, of which n test images will be asked.
+
+    Raises:
+        InvalidInput: n is below 1.
+        UnfooledError: as `crafting.load`.
+    """
+    import torch
+
+    from unfooled import arguments, crafting, run
+    from unfooled.errors import InvalidInput
+
+    if n < 1:
+        raise InvalidInput(f"the number of images must be at least 1; it is {n}")
+    return crafting.load(
+        model,
+        named=dataset,
+        folder=data,
+        device=torch.device(run.chosen(device)),
+        weights=weights,
+        mean=arguments.numbers(mean),
+        std=arguments.numbers(std),
+    )

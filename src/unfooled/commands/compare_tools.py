@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from unfooled.command import Data, Dataset, Device, Mean, N, Std, Weights
+from unfooled.command import Data, Dataset, Device, Mean, N, Std, Weights, loaded
 from unfooled.terminal import busy, out
 
 if TYPE_CHECKING:
@@ -41,27 +41,23 @@ def compare_tools(
 ) -> None:
     """The same attack through other libraries, what they say, and what our judge finds."""
     with busy("reading the network"):
-        import torch
-
-        from unfooled import arguments, comparing, crafting, guide, peer, run
+        from unfooled import arguments, comparing, guide, peer
         from unfooled.attack import find
-        from unfooled.errors import InvalidInput
 
-        if n < 1:
-            raise InvalidInput(f"the number of images must be at least 1; it is {n}")
         chosen = find(attack)
         norm = chosen.norms[0] if norm is None else norm
         threat = arguments.threat(norm, f"{guide.USUAL.get(norm, 0.1):g}" if eps is None else eps)
         chosen.takes(threat)
         peers = [peer.find(name) for name in dict.fromkeys(("unfooled", *(tool or peer.names())))]
-        saved = crafting.load(
+        saved = loaded(
             model,
-            named=dataset,
-            folder=data,
-            device=torch.device(run.chosen(device)),
+            n,
+            dataset=dataset,
+            data=data,
+            device=device,
             weights=weights,
-            mean=arguments.numbers(mean),
-            std=arguments.numbers(std),
+            mean=mean,
+            std=std,
         )
         saved.loaded.takes(chosen)
     with busy("attacking"):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 import typer
 from rich.text import Text
 
-from unfooled.command import Data, Dataset, Device, Mean, Model, N, Std, Weights
+from unfooled.command import Data, Dataset, Device, Mean, Model, N, Std, Weights, loaded
 from unfooled.terminal import busy, out
 
 if TYPE_CHECKING:
@@ -27,21 +27,15 @@ def doctor(
 ) -> None:
     """Check in seconds whether a model can be evaluated, and say what would do if not."""
     with busy("reading the network"):
-        import torch
-
-        from unfooled import arguments, crafting, run
-        from unfooled.errors import InvalidInput
-
-        if n < 1:
-            raise InvalidInput(f"the number of images must be at least 1; it is {n}")
-        saved = crafting.load(
+        saved = loaded(
             model,
-            named=dataset,
-            folder=data,
-            device=torch.device(run.chosen(device)),
+            n,
+            dataset=dataset,
+            data=data,
+            device=device,
             weights=weights,
-            mean=arguments.numbers(mean),
-            std=arguments.numbers(std),
+            mean=mean,
+            std=std,
         )
     with busy("examining it"):
         from unfooled.doctor import examine

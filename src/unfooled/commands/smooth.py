@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from unfooled.command import Data, Dataset, Device, Mean, Model, N, Std, Weights
+from unfooled.command import Data, Dataset, Device, Mean, Model, N, Std, Weights, loaded
 from unfooled.terminal import busy, out
 
 
@@ -33,24 +33,21 @@ def smooth(
 ) -> None:
     """Certify the smoothed classifier of a network under L2, by a vote over noisy copies."""
     with busy("reading the network"):
-        import torch
-
-        from unfooled import arguments, crafting, run, smoothing, store
+        from unfooled import arguments, smoothing, store
         from unfooled import radii as telling
-        from unfooled.errors import InvalidInput, RunRefused
+        from unfooled.errors import RunRefused
         from unfooled.randomness import Draws
 
-        if n < 1:
-            raise InvalidInput(f"the number of images must be at least 1; it is {n}")
         asked = arguments.numbers(radii)
-        saved = crafting.load(
+        saved = loaded(
             model,
-            named=dataset,
-            folder=data,
-            device=torch.device(run.chosen(device)),
+            n,
+            dataset=dataset,
+            data=data,
+            device=device,
             weights=weights,
-            mean=arguments.numbers(mean),
-            std=arguments.numbers(std),
+            mean=mean,
+            std=std,
         )
         path = out_file or Path("runs") / "smooth" / f"{saved.short}-{sigma:g}.json"
         try:
