@@ -6,10 +6,13 @@ import numpy as np
 import pytest
 import toys
 
-from unfooled import packing, store
+from unfooled import packing, pictures, store
 from unfooled.auditing import audit, code
 from unfooled.errors import RunRefused
 from unfooled.rejudging import Verified
+
+# Images that the report shows of each recipe, at every eps.
+PICTURES = (1 + pictures.STEPS) * pictures.COUNT
 
 
 @pytest.fixture
@@ -29,7 +32,7 @@ def test_a_finished_run_stands_and_is_left_as_it_is(folder: Path) -> None:
     before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     found = audited(folder)
     assert lines(found) == []
-    assert found.standing == found.images == 3 * 3 * 10
+    assert found.standing == found.images == 3 * PICTURES
     # Three recipes and two seeds: trainings, probes, two attacks each; and pictures of one seed.
     assert found.whole == found.files == len(store.files(folder)) == 6 + 6 + 12 + 3
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == before
@@ -63,7 +66,7 @@ def test_weights_that_cannot_be_read_are_told(folder: Path) -> None:
     (folder / "models" / "noise-0.safetensors").write_bytes(b"weights")
     found = audited(folder)
     assert any(line.startswith("weights: they cannot be put into") for line in lines(found))
-    assert found.images == 2 * 3 * 10
+    assert found.images == 2 * PICTURES
 
 
 def test_weights_of_another_network_show_in_the_pictures(folder: Path) -> None:

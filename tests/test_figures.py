@@ -14,6 +14,8 @@ def test_every_figure_is_well_formed_and_has_an_alternative_text(small_report: R
         assert ET.fromstring(figure.svg).tag.endswith("svg")
         assert len(figure.alt) > 40
         assert figure.title
+        assert figure.rows
+        assert {len(row) for row in figure.rows} == {len(figure.head)}
 
 
 def test_figures_are_the_same_each_time(small_report: Report) -> None:

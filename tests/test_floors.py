@@ -50,6 +50,7 @@ FLOORS = {
         "config",
         "jobs",
         "packing",
+        "pictures",
         "sweeping",
         "worker",
         "engine",
@@ -63,6 +64,7 @@ FLOORS = {
     ],
     "telling": [
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
+        *("columns", "colophon", "formulas", "album", "assurance", "beside"),
         *("certainty", "reports", "publishing", "sheet", "exhibit", "guide"),
         *("kept", "rejudging", "rereading", "verifying", "auditing", "radii"),
         *("evaluating", "asking", "gate", "card"),

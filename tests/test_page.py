@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from unfooled.columns import Table
 from unfooled.page import page
 from unfooled.report import Report
-from unfooled.tables import Table, pairs, summary
-from unfooled.wording import percent
+from unfooled.tables import pairs, summary
 
 
 def tables(report: Report) -> Iterator[Table]:
@@ -30,7 +30,7 @@ def test_the_four_steps_show_the_clean_accuracies(small_report: Report) -> None:
     assert [row[0][:2] for row in steps.rows if row[0]] == ["1.", "2.", "3.", "4."]
     for place, recipe in ((0, 0), (4, 1)):
         clean = small_report.results.recipes[recipe].clean
-        assert steps.rows[place][2] == percent(clean.value, 2)
+        assert steps.rows[place][2] == f"{100 * clean.value:.2f}"
 
 
 def test_the_first_page_says_what_it_does_not_show(small_report: Report) -> None:

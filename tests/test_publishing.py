@@ -16,3 +16,5 @@ def test_every_kind_of_report_and_every_figure_is_written(
     assert all(path.stat().st_size > 500 for path in paths)
     drawn = {path.stem for path in (small_run / "report" / "figures").glob("*.svg")}
     assert drawn == set(all_figures(small_report))
+    numbers = {path.stem for path in (small_run / "report" / "figures").glob("*.csv")}
+    assert numbers == drawn

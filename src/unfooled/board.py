@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from unfooled.drawing import FAINT, INK, Figure, drawn_on, finished
+from unfooled.drawing import ENDS, FAINT, INK, Figure, drawn_on, ends, finished
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
@@ -112,6 +112,18 @@ def board(report: Report) -> Figure:
         "grey: cannot tell. Verdicts after Holm's correction within each column.",
         "; ".join(told),
         svg,
+        ("recipe", "harm", *ENDS, "change", "change, low", "change, high", "verdict"),
+        tuple(
+            (
+                recipe.title,
+                harm.head.replace("\n", " "),
+                *ends(harm.of(recipe)),
+                *((*ends(one.difference), one.verdict) if one else ("", "", "", "baseline")),
+            )
+            for recipe in rows
+            for harm in columns
+            for one in [harm.change(results, recipe)]
+        ),
     )
 
 

@@ -2,9 +2,9 @@
 
 import math
 
-from unfooled.drawing import COLOURS, FAINT, INK, Figure, drawn_on, finished
+from unfooled.drawing import COLOURS, ENDS, FAINT, INK, Figure, drawn_on, ends, finished, tip
 from unfooled.report import Report
-from unfooled.wording import percent
+from unfooled.wording import interval, percent
 
 _PANELS = 3  # recipes side by side
 
@@ -30,10 +30,17 @@ def certainty(report: Report) -> Figure | None:
             axis.fill_between(one.eps, low, high, color=FAINT, alpha=0.25, lw=0)
             axis.plot(one.eps, high, color=COLOURS[1], marker=marks, ms=4, lw=1.5)
             axis.plot(one.eps, low, color=COLOURS[2], marker=marks, ms=4, lw=1.5, ls="--")
-            for ends, colour in ((one.attacked, COLOURS[1]), (one.certified, COLOURS[2])):
-                spread = [[e.value - e.low for e in ends], [e.high - e.value for e in ends]]
-                values = [e.value for e in ends]
+            for name, found, colour in (
+                ("left after attacks", one.attacked, COLOURS[1]),
+                ("certified", one.certified, COLOURS[2]),
+            ):
+                spread = [[e.value - e.low for e in found], [e.high - e.value for e in found]]
+                values = [e.value for e in found]
                 axis.errorbar(one.eps, values, yerr=spread, fmt="none", ecolor=colour, elinewidth=1)
+                for eps, share in zip(one.eps, found, strict=True):
+                    (mark,) = axis.plot(eps, share.value, ".", color=colour, ms=2)
+                    said = f"{percent(share.value)} ({interval(share)})"
+                    tip(mark, f"{title}, eps {eps:g}: {name} {said}")
             axis.set_title(title)
             axis.set_xlabel(f"eps ({one.norm})")
             axis.set_xlim(0, 1.08 * one.eps[-1])
@@ -60,4 +67,11 @@ def certainty(report: Report) -> Figure | None:
         "between is not known. Bars are 95 % intervals.",
         "; ".join(told),
         svg,
+        ("recipe", "norm", "eps", "end", *ENDS, "images"),
+        tuple(
+            (title, one.norm, eps, name, *ends(share), one.images)
+            for title, one in have
+            for name, found in (("certified", one.certified), ("left", one.attacked))
+            for eps, share in zip(one.eps, found, strict=True)
+        ),
     )

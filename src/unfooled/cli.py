@@ -147,7 +147,7 @@ def _explain(name: str) -> None:
     from rich.table import Table
 
     from unfooled import model
-    from unfooled.tables import layer_cells
+    from unfooled.colophon import layer_cells
 
     with busy("building it"):
         layers = model.layers(

@@ -1,22 +1,31 @@
-"""How figures are drawn: as SVG, each with a sentence for those who cannot see it.
+"""How figures are drawn: as SVG, with a sentence for those who cannot see it, and with its numbers.
 
 Colours are Okabe and Ito's, which stay apart for colour-blind readers; line styles and markers keep
-them apart in grey as well.
+them apart in grey as well. A mark that has been given words (`tip`) says them where a reader points
+at it, in any viewer of SVG.
 """
 
+import csv
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from unfooled.statistics import Estimate
+
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
 
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#AA6FA0", "#E69F00", "#56B4E9", "#8C8C00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 4)))
 WRONG, INK, FAINT = "#B03000", "#222222", "#888888"
+ENDS = ("read correctly", "low", "high")  # how the columns of an estimate are headed
+Cell = str | float
+_TIP = "tip:"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
     "svg.hashsalt": "unfooled",
@@ -28,7 +37,8 @@ _STYLE: dict[Any, Any] = {
     "axes.edgecolor": INK,
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
-    "image.interpolation": "nearest",
+    "image.interpolation": "none",  # the pixels themselves, which a viewer enlarges
+    "savefig.facecolor": "none",
 }
 
 
@@ -42,6 +52,8 @@ class Figure:
         text: what there is to see, for the caption.
         alt: the same in numbers, for a screen reader.
         svg: the picture.
+        head, rows: the numbers in it, as a table; shares as they are, not in per cent.
+        narrow: the picture for a narrow screen; empty where the one does for both.
     """
 
     name: str
@@ -49,6 +61,26 @@ class Figure:
     text: str
     alt: str
     svg: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    narrow: str = ""
+
+    @property
+    def csv(self) -> str:
+        """The numbers, for other programs."""
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
+        return text.getvalue()
+
+
+def ends(estimate: Estimate) -> tuple[float, float, float]:
+    """An estimate as three cells."""
+    return estimate.value, estimate.low, estimate.high
+
+
+def tip(artist: "Artist", words: str) -> None:
+    """What a mark says where a reader points at it."""
+    artist.set_gid(_TIP + words)
 
 
 @contextmanager
@@ -70,4 +102,25 @@ def finished(canvas: "Canvas", *, tight: bool = True) -> str:
     buffer = io.StringIO()
     how: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}
     canvas.savefig(buffer, format="svg", metadata={"Date": None}, **how)
-    return buffer.getvalue()
+    # Words with a quotation mark are quoted by the other.
+    said = rf"""<g id=(["']){_TIP}(.*?)\1>"""
+    return re.sub(said, r'<g class="tip"><title>\2</title>', buffer.getvalue())
+
+
+def end_labels(axis: "Axes", titles: Sequence[str], heights: Sequence[float]) -> None:
+    """The names at the right of their lines, pushed apart where they would overlap.
+
+    Args:
+        axis: on which they end.
+        titles, heights: of each line; heights as shares of the axis.
+    """
+    order = sorted(range(len(titles)), key=lambda place: heights[place])
+    height = -0.06
+    for place in order:
+        height = max(height + 0.08, heights[place])
+        reach: dict[str, Any] = {"transform": axis.transAxes, "color": FAINT, "clip_on": False}
+        axis.plot([1, 1.04], [heights[place], height], lw=0.5, **reach)
+        colour, dash = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+        how: dict[str, Any] = {"transform": axis.transAxes, "color": colour}
+        axis.plot([1.04, 1.16], [height] * 2, ls=dash, lw=1.5, clip_on=False, **how)
+        axis.text(1.19, height, titles[place], va="center", fontsize=7.5, **how)

@@ -13,6 +13,7 @@ from unfooled import (
     catalog,
     defence,
     model,
+    pictures,
     probing,
     transform,
 )
@@ -107,7 +108,8 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         found.append(Job("probed", index, seed, 0, key, (train, *beside), cost))
         if seed == 0:
             one = study.sweeps[0]
-            first = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
+            own = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
+            first = [*own, pictures.COUNT, pictures.STEPS]
             key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (job.depth, -job.cost))

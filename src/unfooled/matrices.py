@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from unfooled.drawing import INK, Figure, drawn_on, finished
+from unfooled.drawing import ENDS, INK, Figure, drawn_on, ends, finished
 from unfooled.report import Report
 from unfooled.results import RecipeResult
 from unfooled.statistics import Estimate
@@ -20,8 +20,10 @@ def confusion(report: Report) -> Figure:
     """Which classes are read as which, for the baseline and the first recipe under study."""
     classes = report.environment["data"]["classes"]
     pair = [report.results.recipes[0], *report.results.asked[:1]]
-    with drawn_on(7.1, 3.7, columns=len(pair)) as (canvas, axes):
-        for axis, recipe in zip(axes, pair, strict=True):
+    with drawn_on(7.1, 3.7, columns=2) as (canvas, axes):
+        for axis in axes[len(pair) :]:
+            axis.set_axis_off()
+        for axis, recipe in zip(axes, pair, strict=False):
             table = np.array(recipe.confusion)[:, : len(classes)]
             axis.imshow(table, cmap="Greys", vmin=0, vmax=1, aspect="equal")
             for (row, column), value in np.ndenumerate(table):
@@ -44,14 +46,21 @@ def confusion(report: Report) -> Figure:
             axis.spines[:].set_visible(False)
         axes[0].set_ylabel("true class")
         svg = finished(canvas)
+    seeds = "" if report.study.given else ", over all seeds"
     told = [f"{recipe.title}: {_most_confused(recipe, classes)}" for recipe in pair]
     return Figure(
         "confusion",
         f"Which class is read as which, at eps {report.study.answer_eps:g}",
-        "Per cent of the images of each class (row), under the worst case, over all seeds; the "
-        "diagonal is what survives.",
+        f"Per cent of the images of each class (row), under the worst case{seeds}; the diagonal is "
+        "what survives.",
         f"Tables of true against read class. Most frequent mistakes: {'; '.join(told)}.",
         svg,
+        ("recipe", "true class", *(f"read as {name}" for name in classes), "read as nothing"),
+        tuple(
+            (recipe.title, classes[row], *shares)
+            for recipe in report.results.recipes
+            for row, shares in enumerate(recipe.confusion)
+        ),
     )
 
 
@@ -122,6 +131,14 @@ def _targeted(report: Report, tables: Sequence[Targeted], name: str) -> Figure:
         "into each other class (column), over all seeds; below it the 95 % interval.",
         f"Tables of source against target class. {'; '.join(told)}.",
         svg,
+        ("recipe", "source", "target", "turned", *ENDS[1:]),
+        tuple(
+            (report.results.recipe(one.recipe).title, classes[row], classes[column], *ends(cell))
+            for one in tables
+            for row, cells in enumerate(one.cells)
+            for column, cell in enumerate(cells)
+            if cell is not None
+        ),
     )
 
 

@@ -1,34 +1,37 @@
 """What the pages of a report say, in words and finished tables; PDF and HTML only lay it out."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from unfooled import tables
+from unfooled import colophon, tables
+from unfooled.assurance import assurance
+from unfooled.columns import Table, lined_up
 from unfooled.drawing import Figure
 from unfooled.evaluation import UNREAD
 from unfooled.figures import all_figures
+from unfooled.formulas import CROSS_ENTROPY, FGSM, PGD, Formula
 from unfooled.outcomes import WORST
 from unfooled.ranking import many
 from unfooled.report import Report
 from unfooled.statistics import CANNOT_TELL, FEWEST_SEEDS
-from unfooled.tables import Table
 from unfooled.wording import points
 
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the report: paragraphs, then tables, then figures.
+    """A part of the report: paragraphs and formulas, then figures, then tables.
 
     Attributes:
         title: its heading.
         paragraphs: plain text.
-        tables, figures: in the order in which they are shown.
+        tables, figures, formulas: in the order in which they are shown.
     """
 
     title: str
     paragraphs: tuple[str, ...] = ()
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
+    formulas: tuple[Formula, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class Page:
         subtitle: data, model, seeds; and why these data, if they are not those that were asked for.
         short: the answer in a word or two.
         sentence: the answer with its numbers.
-        doubts: pairs of a mark ("Doubt" or "Note") and a sentence.
+        sure: how sure it is.
+        doubts: reasons why a verdict is withheld; lesser ones stand with the checks.
         steps: the four steps.
         lead: the figure of the first page.
         limits: what the study does not show.
@@ -51,7 +55,8 @@ class Page:
     subtitle: str
     short: str
     sentence: str
-    doubts: tuple[tuple[str, str], ...]
+    sure: tuple[str, ...]
+    doubts: tuple[str, ...]
     steps: Table
     lead: Figure
     limits: str
@@ -73,12 +78,24 @@ def page(report: Report) -> Page:
         f"{f'. {note}' if note else ''}",
         short=report.answer.short,
         sentence=report.answer.sentence,
-        doubts=tuple(("Doubt" if d.serious else "Note", d.sentence) for d in report.answer.doubts),
+        sure=assurance(report),
+        doubts=tuple(one.sentence for one in report.answer.doubts if one.serious),
         steps=tables.standing(report) if report.study.given else tables.steps(report, baseline),
         lead=figures["effects" if many(report) else "curves"],
-        limits=_limits(report),
+        limits=limits(report),
         sections=tuple(
             one for part in (_compared, _measured, _made) for one in part(report, figures)
+        ),
+    )
+
+
+def printed(whole: Page) -> Page:
+    """The same with the numbers of its tables lined up, for whoever lays it out."""
+    return replace(
+        whole,
+        steps=lined_up(whole.steps),
+        sections=tuple(
+            replace(part, tables=tuple(map(lined_up, part.tables))) for part in whole.sections
         ),
     )
 
@@ -91,7 +108,7 @@ def _measured(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     """What came of the attacks, what is certain, and whether it can be believed."""
     shown = [figures[name] for name in figures if name.startswith("digits-")]
     found = [
-        Section("Can the numbers be trusted?", _AUDIT, (tables.audit(report),)),
+        Section("Can the numbers be trusted?", (*_AUDIT, *_notes(report)), (tables.audit(report),)),
         *_certain(report, figures),
         Section("Robust accuracy in numbers", (), tuple(tables.robust(report))),
         Section("What the network sees", _pictures_words(report), (), tuple(shown)),
@@ -104,6 +121,11 @@ def _measured(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     return found
 
 
+def _notes(report: Report) -> list[str]:
+    found = [one.sentence for one in report.answer.doubts if not one.serious]
+    return [f"To keep in mind. {' '.join(found)}"] if found else []
+
+
 def _certain(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     if "certainty" not in figures:
         return []
@@ -114,21 +136,21 @@ def _certain(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
 def _made(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     """How the networks came about, how to read it all, and how to repeat it."""
     look = tuple(figures[name] for name in ("inside",) if name in figures)
-    layers = (tables.layers(report.layers),) if report.layers else ()
-    machine = (tables.attacks(report), tables.machine(report))
+    layers = (colophon.layers(report.layers),) if report.layers else ()
+    machine = (colophon.attacks(report), colophon.machine(report))
     if report.study.given:
-        found = [Section("How to read this report", _reading(report))]
+        found = [Section("How to read this report", _reading(report), formulas=_FORMULAS)]
         if layers:
             found.append(
                 Section("The network, layer by layer", _network_words(report), layers, look)
             )
-        repeat = (tables.networks(report), *machine)
+        repeat = (colophon.networks(report), *machine)
         return [*found, Section("Everything needed to repeat it", (), repeat)]
     return [
         Section("How the networks learned", (), (tables.learned(report),), (figures["learning"],)),
-        Section("How to read this report", _reading(report)),
+        Section("How to read this report", _reading(report), formulas=_FORMULAS),
         Section("The network, layer by layer", _network_words(report), layers, look),
-        Section("Everything needed to repeat it", (), (tables.recipes(report), *machine)),
+        Section("Everything needed to repeat it", (), (colophon.recipes(report), *machine)),
     ]
 
 
@@ -154,7 +176,7 @@ def _compared(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     return sections
 
 
-def _limits(report: Report) -> str:
+def limits(report: Report) -> str:
     """What a reader must not take from it."""
     norms = dict.fromkeys(sweep.norm for sweep in report.study.sweeps)
     pixels = ", ".join(norm for norm in norms if norm != "spatial")
@@ -206,6 +228,7 @@ def _pictures_words(report: Report) -> tuple[str, ...]:
     )
 
 
+_FORMULAS = (CROSS_ENTROPY, FGSM, PGD)
 _AUDIT = (
     "An attack that fails looks like a network that stands. These checks look for known causes of "
     "numbers that are too high: on some images each network is also attacked in ways that fail for "

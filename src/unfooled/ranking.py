@@ -6,7 +6,20 @@ All are paired differences from what they are compared with, or curves with thei
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from unfooled.drawing import COLOURS, DASHES, FAINT, INK, Figure, drawn_on, finished
+from unfooled.drawing import (
+    COLOURS,
+    DASHES,
+    ENDS,
+    FAINT,
+    INK,
+    Cell,
+    Figure,
+    drawn_on,
+    end_labels,
+    ends,
+    finished,
+    tip,
+)
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
@@ -18,6 +31,7 @@ if TYPE_CHECKING:
 
 _HELPS, _HURTS, _NEITHER = "#0072B2", "#D55E00", "#777777"
 _MANY = 8  # recipes beside the baseline; more are ranked
+_HEAD = ("recipe", "difference", "low", "high", "p (Holm)", "verdict")
 
 
 def many(report: Report) -> bool:
@@ -70,6 +84,8 @@ def ranked(report: Report) -> Figure:
         f"what one would believe without attack, and after {first} alone.",
         "; ".join(told),
         svg,
+        _HEAD,
+        tuple(_row(recipe.title, worst) for recipe, worst in found),
     )
 
 
@@ -95,14 +111,15 @@ def _dose(report: Report, place: int) -> Figure:
     with drawn_on(7.1, 2.5) as (canvas, axes):
         axis, x = axes[0], [value for value, _ in pairs]
         for line, (label, estimates) in enumerate(lines):
-            _band(axis, x, estimates, line, label)
+            _band(axis, x, estimates, line)
             told.append(f"{label}: " + ", ".join(percent(e.value) for e in estimates))
         axis.set_xlabel(f"{dose.title}, {dose.unit}" if dose.unit else dose.title)
         axis.set_ylabel("read correctly")
-        axis.set_ylim(0, 1.02)
+        axis.set_ylim(0, 1)
+        axis.set_xlim(0, x[-1])
         axis.set_xticks(x, [f"{value:g}" for value in x])
         axis.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
-        axis.legend(frameon=False, fontsize=7, loc="center left", bbox_to_anchor=(1.0, 0.5))
+        end_labels(axis, [label for label, _ in lines], [own[-1].value for _, own in lines])
         canvas.subplots_adjust(0.09, 0.18, 0.7, 0.97)
         svg = finished(canvas, tight=False)
     values = ", ".join(f"{value:g}" for value in x)
@@ -112,6 +129,12 @@ def _dose(report: Report, place: int) -> Figure:
         "0 is the baseline. Bands are 95 % intervals; they cover the seeds and the images.",
         f"Line chart over {dose.title} at {values}. {'; '.join(told)}.",
         svg,
+        (dose.title, "measured under", *ENDS),
+        tuple(
+            (value, label, *ends(one))
+            for label, estimates in lines
+            for value, one in zip(x, estimates, strict=True)
+        ),
     )
 
 
@@ -149,6 +172,8 @@ def _bundle(report: Report, place: int) -> Figure:
         "right of 0 the bundle is better off without it. Hollow: without attack.",
         "; ".join(told),
         svg,
+        _HEAD,
+        tuple(_row(name, one) for name, one, _ in found),
     )
 
 
@@ -159,11 +184,16 @@ def _interval(axis: "Axes", row: int, one: Comparison) -> None:
     )
     change = one.difference
     axis.plot([100 * change.low, 100 * change.high], [row] * 2, color=colour, lw=1.6)
-    axis.plot(100 * change.value, row, "D", color=colour, ms=4.5)
+    (mark,) = axis.plot(100 * change.value, row, "D", color=colour, ms=4.5)
+    tip(mark, f"{points(change.value)} points ({points_interval(change)}), {one.verdict}")
     cells = ((1.13, points(change.value), "right"), (1.16, points_interval(change), "left"))
     for x, text, side in (*cells, (1.46, one.verdict, "left")):
         where = axis.get_yaxis_transform()
         axis.text(x, row, text, fontsize=7, transform=where, ha=side, va="center")
+
+
+def _row(name: str, one: Comparison) -> tuple[Cell, ...]:
+    return (name, *ends(one.difference), one.p, one.verdict)
 
 
 def _told(one: Comparison) -> str:
@@ -180,12 +210,10 @@ def _differences(axis: "Axes", names: Sequence[str], words: str) -> None:
     axis.spines["left"].set_visible(False)
 
 
-def _band(
-    axis: "Axes", x: Sequence[float], estimates: Sequence[Estimate], place: int, label: str
-) -> None:
+def _band(axis: "Axes", x: Sequence[float], estimates: Sequence[Estimate], place: int) -> None:
     colour = COLOURS[place % len(COLOURS)]
     low, high = [one.low for one in estimates], [one.high for one in estimates]
     axis.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
     values = [one.value for one in estimates]
     dash = DASHES[place % len(DASHES)]
-    axis.plot(x, values, color=colour, ls=dash, lw=1.5, marker=".", ms=5, label=label)
+    axis.plot(x, values, color=colour, ls=dash, lw=1.5, marker=".", ms=5)

@@ -1,7 +1,9 @@
 """What a report is: everything that a run's folder knows, gathered for the `reports/`.
 
 Every file in `reports/` holds a function of its own name, `name(report: Report) -> bytes`, and an
-`ENDING`. A report is made from the facts alone: nothing is trained or attacked again.
+`ENDING`. One for people to read also holds `laid_out(page: Page) -> bytes`, which that function
+calls, and by which several runs are laid side by side. A report is made from the facts alone:
+nothing is trained or attacked again.
 """
 
 import json

@@ -1,6 +1,6 @@
 """What the terminal shows of a run: a bar while it is under way, then its answer."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,6 +74,34 @@ def published(folder: Path) -> "Report":
     for path in paths:
         out.print(f"  {path}", soft_wrap=True, markup=False)
     return made
+
+
+def published_beside(folders: Sequence[Path], out_folder: Path) -> None:
+    """Lay several runs side by side, and show where that is.
+
+    Raises:
+        RunRefused: one of them holds no run, or is named twice.
+    """
+    with busy("laying them side by side"):
+        from unfooled.errors import RunRefused
+        from unfooled.publishing import publish_beside
+        from unfooled.report import gather
+
+        if len({folder.resolve() for folder in folders}) < len(folders):
+            raise RunRefused("a run is named twice; name each once")
+        names = [folder.resolve().name for folder in folders]
+        titles = [
+            name if names.count(name) == 1 else str(folder)
+            for name, folder in zip(names, folders, strict=True)
+        ]
+        reports = {title: gather(one) for title, one in zip(titles, folders, strict=True)}
+        paths = publish_beside(reports, out_folder)
+    for title, made in reports.items():
+        out.print(Text(title, style="bold"), end=" ")
+        out.print(f"{made.answer.short} {made.answer.sentence}", markup=False, highlight=False)
+    out.print()
+    for path in paths:
+        out.print(f"  {path}", soft_wrap=True, markup=False)
 
 
 def _told(made: "Report") -> None:

@@ -1,40 +1,18 @@
-"""The tables of a report, as finished text."""
+"""The tables of a report that tell what was found; `colophon` has those of how it was made."""
 
-import json
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
-from unfooled import attack, defence
-from unfooled.model import Layer
+from unfooled.columns import Table
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
-from unfooled.recipe import Recipe
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult
-from unfooled.study import Certificates
 from unfooled.wording import interval, percent, points, points_interval, quoted
 
 _STEPS = 3  # recipes whose steps the first page can hold
 _LONG = 13  # letters
 _PAIRS = 30  # compared, with all of which a table is still read
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table of finished text.
-
-    Attributes:
-        title: one line above it.
-        head: of each column.
-        rows: of cells, as many as there are columns.
-        note: below it.
-    """
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
+_CHANGE = ("change, points", "95 % interval of it", "verdict")
 
 
 def steps(report: Report, baseline: RecipeResult) -> Table:
@@ -52,9 +30,9 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
             (
                 f"{train}. Train: {recipe.title}",
                 "no attack",
-                percent(recipe.clean.value, 2),
+                f"{100 * recipe.clean.value:.2f}",
                 interval(recipe.clean, 2),
-                _change(results.compared(recipe.name, CLEAN, 0.0)),
+                *_change(results.compared(recipe.name, CLEAN, 0.0)),
             )
         )
         strikes = dict.fromkeys(((first.attack, eps), (WORST, eps), (WORST, first.eps[-1])))
@@ -64,20 +42,14 @@ def steps(report: Report, baseline: RecipeResult) -> Table:
                 (
                     f"{strike}. Attack it" if place == 0 else "",
                     f"{kind}, eps {at:g}",
-                    percent(estimate.value),
+                    f"{100 * estimate.value:.1f}",
                     interval(estimate),
-                    _change(results.compared(recipe.name, kind, at)),
+                    *_change(results.compared(recipe.name, kind, at)),
                 )
             )
     return Table(
         "The four steps",
-        (
-            "step",
-            "measured under",
-            "read correctly",
-            "95 % interval",
-            "change in points, with interval",
-        ),
+        ("step", "measured under", "correct, %", "95 % interval", *_CHANGE),
         tuple(rows),
         f"{report.study.split.capitalize()} images: {baseline.clean.images:,} for clean accuracy, "
         f"{first.images:,} for {first.attack}, {baseline.curve(WORST, norm).images:,} for the "
@@ -91,8 +63,9 @@ def standing(report: Report) -> Table:
     results, eps = report.results, report.study.answer_eps
     norm, rows = results.norm, list[tuple[str, ...]]()
     for recipe in results.recipes:
-        first = (recipe.title, "no attack", percent(recipe.clean.value), interval(recipe.clean))
-        rows.append((*first, _change(results.compared(recipe.name, CLEAN, 0.0))))
+        clean = f"{100 * recipe.clean.value:.1f}", interval(recipe.clean)
+        change = _change(results.compared(recipe.name, CLEAN, 0.0))
+        rows.append((recipe.title, "no attack", *clean, *change))
         for curve in recipe.curves:
             if curve.norm != norm or eps not in curve.eps:
                 continue
@@ -101,33 +74,21 @@ def standing(report: Report) -> Table:
                 (
                     "",
                     f"{curve.attack}, eps {eps:g}",
-                    percent(estimate.value),
+                    f"{100 * estimate.value:.1f}",
                     interval(estimate),
-                    _change(results.compared(recipe.name, curve.attack, eps)),
+                    *_change(results.compared(recipe.name, curve.attack, eps)),
                 )
             )
     one = results.recipes[0]
     paired = f" Changes are paired with {quoted(one.title)}." if results.recipes[1:] else ""
+    head = ("network", "measured under", "correct, %", "95 % interval", *_CHANGE)
+    count = len(head) if results.recipes[1:] else len(head) - len(_CHANGE)
     return Table(
         "Without attack, and under each",
-        ("network", "measured under", "read correctly", "95 % interval", "change in points"),
-        tuple(rows),
+        head[:count],
+        tuple(row[:count] for row in rows),
         f"{one.curve(WORST, norm).images:,} {report.study.split} images in {norm}; intervals are "
         f"over the images.{paired}",
-    )
-
-
-def networks(report: Report) -> Table:
-    """Where each network that was there already came from."""
-    rows = []
-    for recipe in report.results.recipes:
-        about = report.networks[recipe.name]
-        digest, notes = about["sha256"] or "-", " ".join(about["notes"]) or "-"
-        rows.append((recipe.title, about["which"], f"{about['parameters']:,}", digest, notes))
-    return Table(
-        "Networks",
-        ("network", "loaded by", "parameters", "SHA-256 of its file", "notes"),
-        tuple(rows),
     )
 
 
@@ -267,7 +228,7 @@ def audit(report: Report) -> Table:
         if fine:
             most = max(fine, key=lambda one: one.value or 0.0)
             who = titles.get(most.recipe, "")
-            others = f"{len(fine)} recipes, such as " if len(fine) > 1 else ""
+            others = f"{len(fine)} {_row(report)}s, such as " if len(fine) > 1 else ""
             told = f"{others}{who}{': ' * bool(who)}{most.sentence}"
             rows.append((check.replace("_", " "), told, "ok"))
     return Table(
@@ -343,27 +304,6 @@ def aimed(report: Report) -> Table:
     )
 
 
-def layers(layers: Sequence[Layer]) -> Table:
-    """The network, layer by layer."""
-    return Table("Layers", *layer_cells(layers))
-
-
-def layer_cells(layers: Sequence[Layer]) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
-    """Head and rows of a table that explains a network layer by layer."""
-    rows = [
-        (
-            layer.kind,
-            " x ".join(map(str, layer.output)),
-            layer.kernel or "-",
-            f"{layer.field} x {layer.field}" if layer.field else "whole image",
-            f"{layer.parameters:,}",
-            f"{layer.multiplications:,}",
-        )
-        for layer in layers
-    ]
-    return ("layer", "output", "kernel", "sees", "parameters", "multiplications"), tuple(rows)
-
-
 def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]:
     """Head and rows of the short table that a terminal shows."""
     results, eps = report.results, report.study.answer_eps
@@ -382,112 +322,12 @@ def summary(report: Report) -> tuple[tuple[str, ...], tuple[tuple[str, ...], ...
     return head, tuple(rows)
 
 
-def recipes(report: Report) -> Table:
-    """How each recipe trains."""
-    rows = [(recipe.title, *_told(recipe)) for recipe in report.study.recipes]
-    return Table(
-        "Recipes", ("recipe", "transformations", "training loss", "plan", "role"), tuple(rows)
-    )
-
-
-def attacks(report: Report) -> Table:
-    """What was measured, on how many images, and who knows what."""
-    rows = []
-    for sweep in report.study.sweeps:
-        found = attack.find(sweep.attack, **sweep.options)
-        images = "all" if sweep.images is None else f"{sweep.images:,}"
-        eps = ", ".join(f"{eps:g}" for eps in sweep.eps)
-        rows.append(
-            (
-                found.title,
-                f"{sweep.norm}: {eps}",
-                images,
-                _options(found.all_options) or "-",
-                found.knows,
-            )
-        )
-    if report.study.corruptions is not None:
-        asked = report.study.corruptions
-        images = "all" if asked.images is None else f"{asked.images:,}"
-        severities = ", ".join(map(str, asked.severities))
-        rows.append(("Common corruptions", f"severity {severities}", images, "-", "nothing"))
-    if report.study.certificates is not None:
-        shown = report.study.certificates
-        images = "all" if shown.images is None else f"{shown.images:,}"
-        eps = ", ".join(f"{eps:g}" for eps in shown.eps)
-        rows.append(("Certificates", f"{shown.norm}: {eps}", images, _ladder(shown), "everything"))
-    return Table(
-        "Attacks",
-        ("attack", "norm and eps", f"{report.study.split} images", "options", "knows"),
-        tuple(rows),
-    )
-
-
-def _ladder(shown: Certificates) -> str:
-    more = {"slopes": shown.slopes, "branches": shown.branches}
-    return ", ".join(["bounds", *(f"{name} = {value:,}" for name, value in more.items() if value)])
-
-
-def machine(report: Report) -> Table:
-    """Versions, data and device."""
-    environment = report.environment
-    data = environment["data"]
-    packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
-    train, validation, test = data["images"]
-    command = (
-        f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
-        f"{report.study.seeds} (study.toml lies in the run's folder)"
-    )
-    rows = (
-        ("command", environment.get("command") or command),
-        ("seeds", ", ".join(map(str, range(report.study.seeds)))),
-        (
-            "data",
-            f"{data['name']}: {train:,} training, {validation:,} validation, {test:,} test images",
-        ),
-        ("SHA-256 of the data", data["sha256"]),
-        ("unfooled", environment["unfooled"]),
-        ("Python", f"{environment['python']} on {environment['machine']}"),
-        ("packages", packages),
-        ("device", f"{environment['device']}, {environment['workers']} workers"),
-        ("work", f"{report.seconds:,.0f} seconds, summed over the workers"),
-    )
-    return Table("Versions and data", ("what", "value"), rows)
-
-
-def _change(one: Comparison | None) -> str:
+def _change(one: Comparison | None) -> tuple[str, str, str]:
+    """Cells under `_CHANGE`, empty for what nothing is compared with."""
     if one is None:
-        return ""
-    return f"{points(one.difference.value)} ({points_interval(one.difference)}) {one.verdict}"
+        return "", "", ""
+    return points(one.difference.value), points_interval(one.difference), one.verdict
 
 
 def _mean(values: Sequence[float]) -> str:
     return percent(sum(values) / len(values), 2)
-
-
-def _told(recipe: Recipe) -> tuple[str, ...]:
-    transforms = "; ".join(f"{name}({_options(options)})" for name, options in recipe.transforms)
-    if recipe.input:
-        before = "; ".join(f"{name}({_options(options)})" for name, options in recipe.input)
-        transforms = f"{transforms or 'none'}; in front of the network: {before}"
-    loss = defence.find(recipe.defence[0], **recipe.defence[1])
-    plan = recipe.plan
-    extra = [
-        f", {what} by {value:g}"
-        for what, value in (
-            ("weights averaged", plan.averaging),
-            ("weights perturbed", plan.weight_perturbation),
-        )
-        if value
-    ]
-    return (
-        transforms or "none",
-        f"{loss.name}({_options(loss.all_options)})" if loss.all_options else loss.name,
-        f"{plan.epochs} epochs of {plan.batch_size} images a step, Adam, one cycle to "
-        f"{plan.learning_rate:g}{''.join(extra)}",
-        {"": "studied", "positive": "positive control", "sham": "sham control"}[recipe.control],
-    )
-
-
-def _options(options: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={json.dumps(value)}" for name, value in options.items())

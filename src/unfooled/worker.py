@@ -6,29 +6,20 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import nn
 
-from unfooled import (
-    evaluation,
-    loading,
-    model,
-    preprocessor,
-    probing,
-    sweeping,
-    training,
-)
+from unfooled import loading, model, preprocessor, probing, sweeping, training
 from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
-from unfooled.dataset import Dataset, Split
+from unfooled.dataset import Dataset
 from unfooled.errors import JobFailed
-from unfooled.gradients import home, predict
 from unfooled.jobs import CERTIFIED, Job
 from unfooled.loading import Loaded
 from unfooled.packing import Arrays, packed, unpacked
+from unfooled.pictures import pictures
 from unfooled.randomness import Draws
-from unfooled.study import Study, Sweep
+from unfooled.study import Study
 
 
 @dataclass(frozen=True)
@@ -171,35 +162,6 @@ class Worker:
             ids = split.sample(study.certificates.images or len(split))
             return certified(network, split, ids, study.certificates).arrays()
         raise ValueError(f"there is no job of the kind {job.kind}")
-
-
-def pictures(network: nn.Module, split: Split, sweep: Sweep) -> Arrays:
-    """One image of each class before and after the attack, and a look inside the network.
-
-    Returns:
-        ids and labels `[k]`; images as bytes `[1 + t, k, c, h, w]`, the first row without attack;
-        read_as `[1 + t, k]`; filters of the first convolution `[f, c, h, w]` and its activations
-        on the last image `[f, h, w]`, empty for a network without convolutions.
-    """
-    device = home(network)
-    # Of a class that no image shows there is no picture.
-    every = split.labels.unique()
-    ids = torch.stack([torch.nonzero(split.labels == label)[0, 0] for label in every])
-    images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
-    found = sweep.armed([network]).sweep(
-        network, images, labels, sweep.threats, draws=Draws(0, "pictures", ids)
-    )
-    rows = torch.stack([images, *(one.images for one in found)])
-    reads = [evaluation.read(predict(network, row)) for row in rows]
-    filters, maps = model.first_features(network, images[-1:])
-    return {
-        "ids": ids.numpy(),
-        "labels": labels.cpu().numpy(),
-        "images": rows.mul(255).round().to(torch.uint8).cpu().numpy(),
-        "read_as": np.stack(reads),
-        "filters": filters.cpu().numpy(),
-        "maps": maps.cpu().numpy(),
-    }
 
 
 def _head(loaded: Loaded, data: Dataset) -> bytes:

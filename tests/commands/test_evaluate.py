@@ -1,11 +1,6 @@
 """`unfooled evaluate`, `gate` and `card` as a user meets them, on the embedded digits."""
 
-import io
 import json
-import signal
-import sys
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -14,8 +9,9 @@ import pytest
 import torch
 from PIL import Image
 from safetensors.torch import save_file
+from typed import Ended, run
 
-from unfooled import cli, dataset
+from unfooled import dataset
 from unfooled.packing import unpacked
 
 NETWORK = """
@@ -28,28 +24,6 @@ def other(*, channels, size, classes):
     inner = nn.Linear(channels * size * size, 16)
     return nn.Sequential(nn.Flatten(), inner, nn.ReLU(), nn.Linear(16, classes))
 """
-
-
-@dataclass(frozen=True)
-class Ended:
-    """How a command ended, and what it said."""
-
-    code: int
-    out: str
-    err: str
-
-
-def run(*arguments: str, cwd: Path) -> Ended:
-    """A command in this process, which has imported torch already."""
-    out, err = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(cwd)
-        patch.delenv("UNFOOLED_DATA", raising=False)
-        patch.setattr(sys, "argv", ["unfooled", *arguments])
-        patch.setattr(signal, "signal", lambda *_: None)
-        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
-            cli.main()
-    return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

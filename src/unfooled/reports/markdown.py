@@ -1,8 +1,8 @@
 """results.md: the answer and its tables, for a README or a pull request."""
 
-from unfooled.page import page
+from unfooled.columns import Table
+from unfooled.page import Page, page
 from unfooled.report import Report
-from unfooled.tables import Table
 
 ENDING = "md"
 _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>|#&$~"})
@@ -10,10 +10,15 @@ _MARKUP = str.maketrans({character: f"\\{character}" for character in "\\`*_[]<>
 
 def markdown(report: Report) -> bytes:
     """The report's words and tables; figures and the layer table are in the PDF and the HTML."""
-    whole = page(report)
+    return laid_out(page(report))
+
+
+def laid_out(whole: Page) -> bytes:
+    """The words and tables of a page."""
     lines = [f"# {_plain(whole.title)}", _plain(whole.subtitle)]
     lines += [f"**{_plain(whole.short)}** {_plain(whole.sentence)}"]
-    lines += [f"- {mark}: {_plain(sentence)}" for mark, sentence in whole.doubts]
+    lines += [f"- Doubt: {_plain(sentence)}" for sentence in whole.doubts]
+    lines += [_plain(sentence) for sentence in whole.sure]
     lines += [_table(whole.steps), _plain(whole.limits)]
     for section in whole.sections:
         if section.tables:
