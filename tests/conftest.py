@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -149,6 +150,22 @@ def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def small_report(small_run: Path) -> Report:
     """What is known about that run."""
     return gather(small_run)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """A browser of playwright's; Debian's, since playwright's own would have to be downloaded."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    path = next((found for name in names if (found := shutil.which(name))), None)
+    if path is None:
+        pytest.skip("no Chromium on this machine; on Debian: apt-get install chromium")
+    # Chromium refuses to be its own sandbox for root, as whom containers run tests.
+    arguments = ["--no-sandbox"] if os.geteuid() == 0 else []
+    with playwright.sync_playwright() as started:
+        browser = started.chromium.launch(executable_path=path, args=arguments)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

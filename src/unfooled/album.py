@@ -74,11 +74,16 @@ class Album:
     trained: bool
 
     @property
+    def sizes(self) -> tuple[str, ...]:
+        """Each eps in words."""
+        return tuple(f"eps {round(size, 4):g}" for size in self.eps)
+
+    @property
     def plain(self) -> dict[str, object]:
         """What the page's script needs to know."""
         return {
             "attack": self.attack,
-            "eps": self.eps,
+            "sizes": self.sizes,
             "classes": self.classes,
             "labels": self.labels,
             "titles": [strip.title for strip in self.strips],

@@ -8,7 +8,7 @@ function slide() {
   const called = (place) => data.classes[place] ?? "nothing";
   const show = () => {
     const row = Number(input.value);
-    const size = `eps ${Number(data.eps[row].toFixed(4))}`;
+    const size = data.sizes[row];
     document.getElementById("size").textContent = size;
     input.setAttribute("aria-valuetext", size);
     const told = strips.map((strip, place) => {
