@@ -38,7 +38,6 @@ _STYLE: dict[Any, Any] = {
     "axes.titlesize": 9,
     "axes.titlelocation": "left",
     "image.interpolation": "none",  # the pixels themselves, which a viewer enlarges
-    "savefig.facecolor": "none",
 }
 
 
