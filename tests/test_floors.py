@@ -65,7 +65,7 @@ FLOORS = {
         *("report", "drawing", "matrices", "board", "ranking", "figures", "tables", "page"),
         *("certainty", "reports", "publishing", "sheet", "exhibit", "guide"),
         *("kept", "rejudging", "rereading", "verifying", "auditing", "radii"),
-        *("evaluating", "asking", "gate", "card"),
+        *("evaluating", "asking", "conducting", "gate", "card"),
     ],
     "the front door": [
         *("cli", "command", "commands", "terminal", "showing", "shipped", "testing"),

@@ -50,6 +50,12 @@ class Figure:
     alt: str
     svg: str
 
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """What a notebook shows: the picture, and its numbers to those who cannot see it."""
+        return {"image/svg+xml": self.svg, "text/plain": self.alt}, {
+            "image/svg+xml": {"alt": self.alt}
+        }
+
 
 @contextmanager
 def drawn_on(

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from html import escape
 from typing import Any
 
 from unfooled import attack, defence
@@ -35,6 +36,25 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What a notebook shows."""
+        return {"text/html": as_html(self), "text/plain": self.title}
+
+
+def as_html(table: Table) -> str:
+    """A table to stand within another page; every text is escaped."""
+    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
+    rows = "\n".join(
+        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in table.rows
+    )
+    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    note = f"\n<p>{escape(table.note)}</p>" if table.note else ""
+    return (
+        f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"
+        f"</table>{note}"
+    )
 
 
 def steps(report: Report, baseline: RecipeResult) -> Table:

@@ -1,11 +1,13 @@
 """results.html: one file that needs nothing from elsewhere."""
 
 import base64
+from html import escape
 from pathlib import Path
 
 from unfooled.drawing import Figure
 from unfooled.page import page
 from unfooled.report import Report
+from unfooled.tables import as_html
 
 ENDING = "html"
 
@@ -18,6 +20,17 @@ def html(report: Report) -> bytes:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     environment.filters["address"] = _address
     return environment.from_string(source).render(data=page(report)).encode()
+
+
+def inline(report: Report) -> str:
+    """The first page without its figure, to stand in a notebook."""
+    whole = page(report)
+    doubts = "".join(f"<p><b>{mark}.</b> {escape(said)}</p>\n" for mark, said in whole.doubts)
+    return (
+        f"<h3>{escape(whole.title)}</h3>\n<p>{escape(whole.subtitle)}</p>\n"
+        f"<p><strong>{escape(whole.short)}</strong> {escape(whole.sentence)}</p>\n{doubts}"
+        f"{as_html(whole.steps)}\n<p>{escape(whole.limits)}</p>\n"
+    )
 
 
 def _address(figure: Figure) -> str:
