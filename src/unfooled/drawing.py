@@ -8,6 +8,7 @@ import io
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -52,9 +53,12 @@ class Figure:
 
     def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
         """What a notebook shows: the picture, and its numbers to those who cannot see it."""
-        return {"image/svg+xml": self.svg, "text/plain": self.alt}, {
-            "image/svg+xml": {"alt": self.alt}
+        told = f'<svg role="img" aria-label="{escape(self.alt)}" '
+        shown = {
+            "image/svg+xml": self.svg.replace("<svg ", told, 1),
+            "text/plain": self.alt,
         }
+        return shown, {"image/svg+xml": {"alt": self.alt}}
 
 
 @contextmanager

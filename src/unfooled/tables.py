@@ -44,12 +44,13 @@ class Table:
 
 def as_html(table: Table) -> str:
     """A table to stand within another page; every text is escaped."""
-    head = "".join(f'<th scope="col">{escape(name)}</th>' for name in table.head)
+    left = 'style="text-align: left"'  # notebooks set all cells to the right
+    head = "".join(f'<th scope="col" {left}>{escape(name)}</th>' for name in table.head)
     rows = "\n".join(
-        "<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>"
+        "<tr>" + "".join(f"<td {left}>{escape(cell)}</td>" for cell in row) + "</tr>"
         for row in table.rows
     )
-    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    caption = f"<caption {left}>{escape(table.title)}</caption>" if table.title else ""
     note = f"\n<p>{escape(table.note)}</p>" if table.note else ""
     return (
         f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"

@@ -4,7 +4,7 @@ import re
 from html.parser import HTMLParser
 
 from unfooled.report import Report
-from unfooled.reports.html import html
+from unfooled.reports.html import html, inline
 
 
 class Seen(HTMLParser):
@@ -49,3 +49,22 @@ def test_every_image_has_an_alternative_text(small_report: Report) -> None:
     images = [attributes for tag, attributes in seen(small_report).tags if tag == "img"]
     assert len(images) >= 6
     assert all(attributes.get("alt") for attributes in images)
+
+
+def test_a_notebook_shows_the_answer_and_the_steps_and_takes_no_text_for_markup(
+    small_report: Report,
+) -> None:
+    shown = small_report._repr_mimebundle_()
+    assert shown["text/html"] == inline(small_report)
+    assert shown["text/plain"].endswith(small_report.answer.sentence)
+    page = Seen()
+    page.feed(inline(small_report))
+    assert {tag for tag, _ in page.tags} <= {
+        *("h3", "p", "b", "strong", "table", "caption", "thead", "tbody", "tr", "th", "td"),
+    }
+    for part in (
+        small_report.answer.sentence,
+        "4. Attack it",
+        "Is <b>this</b> $x^2$ #panic() text?",
+    ):
+        assert part in page.text
