@@ -34,7 +34,7 @@
 DATASET = "mnist"  # or "digits", which are few and come with scikit-learn
 EPOCHS = {"mnist": 1, "digits": 40}  # passes over the training images
 SEEDS = 5  # networks per recipe; with fewer than 5 there are numbers, but no verdict
-ATTACKED = 200  # test images that the strong attacks get
+ATTACKED = 100  # test images that the strong attacks get
 
 # %%
 import io
@@ -130,10 +130,8 @@ except DataMissing:
 
 test_images, test_labels = data.test.pixels(), data.test.labels
 counts = [f"{len(split):,}" for split in (data.train, data.validation, data.test)]
-print(
-    f"{data.title}: {counts[0]} images to train on, {counts[1]} to validate, {counts[2]} to test."
-)
-print(f"Each is {data.size} x {data.size} numbers from 0 (black) to 1 (white).")
+print(f"{data.title}: {counts[0]} training, {counts[1]} validation and {counts[2]} test images")
+print(f"Each is {data.size} x {data.size} numbers from 0 (black) to 1 (white)")
 
 # The first test image of each class; they will accompany us.
 ten = torch.stack([torch.nonzero(test_labels == digit)[0, 0] for digit in range(10)])
@@ -556,7 +554,7 @@ study = Study(
         Sweep("apgd", {"steps": 20, "over_targets": 9}, "Linf", (EPS, 0.3), images=ATTACKED),
         Sweep("square", {"queries": 300}, "Linf", (EPS, 0.3), images=ATTACKED),
     ),
-    audit=Audit(images=ATTACKED // 4),
+    audit=Audit(images=ATTACKED // 2),
 )
 
 
@@ -643,7 +641,8 @@ Markdown(f"> **{report.answer.short}** {report.answer.sentence}")
 #    attack with FGSM, PGD and `apgd` with `loss="margin"`. Which of them is misled, and why? (Look at
 #    the size of the gradient.)
 # 4. **Another attacker.** Put `Sweep("spatial", {}, "spatial", (0.0, 0.5, 1.0), images=50)` in place of the
-#    other attacks, with `answer_eps=0.5`: it turns and shifts the image. Which recipe helps now?
+#    other attacks, with `answer_eps=0.5`, conduct the study again, and look at `report`: this attack turns
+#    and shifts the image. Which recipe helps now?
 # 5. **An attack of your own.** Write FGSM with ten small steps instead of one, from a random start. At
 #    which number of steps does it become as strong as the library's `pgd`?
 #

@@ -61,26 +61,44 @@ class Page:
 def page(report: Report) -> Page:
     """The pages of a report."""
     figures = all_figures(report)
-    baseline = report.results.recipes[0]
-    data, note = report.environment["data"], report.environment.get("note", "")
-    trained = f"network {report.study.model!r}, {_seeds(report.study.seeds)} a recipe"
-    count = len(report.results.recipes)
-    given = f"{count} {'network' if count == 1 else 'networks'}"
     return Page(
         title=report.study.question,
-        subtitle=f"{data['name']}, {given if report.study.given else trained}"
-        f"{', validation images' if report.study.split == 'validation' else ''}"
-        f"{f'. {note}' if note else ''}",
+        subtitle=subtitle(report),
         short=report.answer.short,
         sentence=report.answer.sentence,
-        doubts=tuple(("Doubt" if d.serious else "Note", d.sentence) for d in report.answer.doubts),
-        steps=tables.standing(report) if report.study.given else tables.steps(report, baseline),
+        doubts=doubts(report),
+        steps=steps(report),
         lead=figures["effects" if many(report) else "curves"],
-        limits=_limits(report),
+        limits=limits(report),
         sections=tuple(
             one for part in (_compared, _measured, _made) for one in part(report, figures)
         ),
     )
+
+
+def subtitle(report: Report) -> str:
+    """Data, model, seeds; and why these data, if they are not those that were asked for."""
+    data, note = report.environment["data"], report.environment.get("note", "")
+    trained = f"network {report.study.model!r}, {_seeds(report.study.seeds)} a recipe"
+    count = len(report.results.recipes)
+    given = f"{count} {'network' if count == 1 else 'networks'}"
+    return (
+        f"{data['name']}, {given if report.study.given else trained}"
+        f"{', validation images' if report.study.split == 'validation' else ''}"
+        f"{f'. {note}' if note else ''}"
+    )
+
+
+def doubts(report: Report) -> tuple[tuple[str, str], ...]:
+    """Pairs of a mark ("Doubt" or "Note") and a sentence."""
+    return tuple(("Doubt" if d.serious else "Note", d.sentence) for d in report.answer.doubts)
+
+
+def steps(report: Report) -> Table:
+    """The four steps; of networks that were there already, what each of them reads."""
+    if report.study.given:
+        return tables.standing(report)
+    return tables.steps(report, report.results.recipes[0])
 
 
 def _seeds(count: int) -> str:
@@ -154,7 +172,7 @@ def _compared(report: Report, figures: Mapping[str, Figure]) -> list[Section]:
     return sections
 
 
-def _limits(report: Report) -> str:
+def limits(report: Report) -> str:
     """What a reader must not take from it."""
     norms = dict.fromkeys(sweep.norm for sweep in report.study.sweeps)
     pixels = ", ".join(norm for norm in norms if norm != "spatial")

@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 
 from unfooled.drawing import Figure
-from unfooled.page import page
+from unfooled.page import doubts, limits, page, steps, subtitle
 from unfooled.report import Report
 from unfooled.tables import as_html
 
@@ -24,12 +24,12 @@ def html(report: Report) -> bytes:
 
 def inline(report: Report) -> str:
     """The first page without its figure, to stand in a notebook."""
-    whole = page(report)
-    doubts = "".join(f"<p><b>{mark}.</b> {escape(said)}</p>\n" for mark, said in whole.doubts)
+    answer = report.answer
+    told = "".join(f"<p><b>{mark}.</b> {escape(said)}</p>\n" for mark, said in doubts(report))
     return (
-        f"<h3>{escape(whole.title)}</h3>\n<p>{escape(whole.subtitle)}</p>\n"
-        f"<p><strong>{escape(whole.short)}</strong> {escape(whole.sentence)}</p>\n{doubts}"
-        f"{as_html(whole.steps)}\n<p>{escape(whole.limits)}</p>\n"
+        f"<h3>{escape(report.study.question)}</h3>\n<p>{escape(subtitle(report))}</p>\n"
+        f"<p><strong>{escape(answer.short)}</strong> {escape(answer.sentence)}</p>\n{told}"
+        f"{as_html(steps(report))}\n<p>{escape(limits(report))}</p>\n"
     )
 
 
