@@ -341,9 +341,11 @@ print(f"after our FGSM:        {percent(accuracy(network, ours, truth))}")
 print(f"after the library's:   {percent(accuracy(network, theirs, truth))}")
 
 # %% [markdown]
-# (`Draws` is where chance comes from. FGSM needs none; other attacks do.) What does it look like? One
-# digit, the change (red up, blue down), and the sum of the two. We take the smallest of a few
-# $\varepsilon$ that fools the network:
+# (`Draws` is where chance comes from. FGSM needs none; other attacks do. The library computes the gradient
+# in another way; where it is nearly 0, rounding can turn its sign.)
+#
+# What does it look like? One digit, the change (red up, blue down), and the sum of the two. We take the
+# smallest of a few $\varepsilon$ that fools the network:
 
 # %%
 sizes = [0.0, 0.05, 0.1, 0.15, 0.2, 0.3]

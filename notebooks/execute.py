@@ -52,6 +52,7 @@ def executed(notebook: NotebookNode, folder: Path) -> NotebookNode:
         timeout=_SECONDS,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # how many pieces a text came in is chance
         resources={"metadata": {"path": str(folder)}},
     )
     client.execute()
