@@ -15,10 +15,11 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test check format bench clean
+.PHONY: help setup study notebook test check format bench clean
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
+	@echo 'make notebook run notebooks/ae_attack.py into the .ipynb beside it (ARGS="DATASET=digits")'
 	@echo 'make test     the tests (ARGS="-k pgd" for some of them)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'
@@ -30,6 +31,9 @@ setup: $(READY)
 
 study: $(READY)
 	$(BIN)/unfooled study mnist --fallback digits $(ARGS)
+
+notebook: $(READY)
+	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: $(READY)
 	$(BIN)/pytest $(ARGS)

@@ -23,3 +23,11 @@ def test_figures_are_the_same_each_time(small_report: Report) -> None:
     assert {name: one.svg for name, one in first.items()} == {
         name: one.svg for name, one in second.items()
     }
+
+
+def test_a_notebook_shows_a_figure_and_tells_its_numbers(small_report: Report) -> None:
+    figure = all_figures(small_report)["curves"]
+    shown, about = figure._repr_mimebundle_()
+    root = ET.fromstring(shown["image/svg+xml"])
+    assert root.get("aria-label") == figure.alt == about["image/svg+xml"]["alt"]
+    assert shown["text/plain"] == figure.alt

@@ -67,7 +67,7 @@ FLOORS = {
         *("columns", "colophon", "formulas", "album", "assurance", "beside"),
         *("certainty", "reports", "publishing", "sheet", "exhibit", "guide"),
         *("kept", "rejudging", "rereading", "verifying", "auditing", "radii"),
-        *("evaluating", "asking", "gate", "card"),
+        *("evaluating", "asking", "conducting", "gate", "card"),
     ],
     "the front door": [
         *("cli", "command", "commands", "terminal", "showing", "shipped", "testing"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from unfooled.conducting import conduct
     from unfooled.dataset import Dataset, Split
     from unfooled.evaluating import evaluate
     from unfooled.evaluation import Evaluation
@@ -35,6 +36,7 @@ _HOMES = {
     "Sweep": "study",
     "Threat": "threat",
     "Trained": "training",
+    "conduct": "conducting",
     "difference": "statistics",
     "evaluate": "evaluating",
     "publish": "publishing",
@@ -55,6 +57,7 @@ __all__ = [
     "Sweep",
     "Threat",
     "Trained",
+    "conduct",
     "difference",
     "evaluate",
     "publish",

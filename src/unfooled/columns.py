@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from html import escape
 
 _NUMBER = re.compile(r"[+\N{MINUS SIGN}-]?\d[\d,]*(?:\.\d+)?")
 # As wide as a digit, and as a point or comma, where digits are all of one width.
@@ -25,6 +26,26 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What a notebook shows."""
+        return {"text/html": as_html(self), "text/plain": self.title}
+
+
+def as_html(table: Table) -> str:
+    """A table to stand within another page; every text is escaped."""
+    left = 'style="text-align: left"'  # notebooks set all cells to the right
+    head = "".join(f'<th scope="col" {left}>{escape(name)}</th>' for name in table.head)
+    rows = "\n".join(
+        "<tr>" + "".join(f"<td {left}>{escape(cell)}</td>" for cell in row) + "</tr>"
+        for row in table.rows
+    )
+    caption = f"<caption {left}>{escape(table.title)}</caption>" if table.title else ""
+    note = f"\n<p>{escape(table.note)}</p>" if table.note else ""
+    return (
+        f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"
+        f"</table>{note}"
+    )
 
 
 def lined_up(table: Table) -> Table:

@@ -42,7 +42,7 @@ def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) ->
         given["seeds"] = seeds
     try:
         study = _study(name, keys.checked(_beside(given, path.parent)))
-        _fits(study)
+        fits(study)
     except InvalidStudy as error:
         lines = str(error).splitlines()
         raise InvalidStudy("\n".join(f"{path}: {line}" for line in lines)) from error
@@ -166,9 +166,13 @@ def _certificates(file: keys.Certificates) -> Certificates:
     return Certificates(tuple(file.eps), file.images, file.slopes, file.branches, file.norm)
 
 
-def _fits(study: Study) -> None:
-    """Raises what no key by itself can say: that the parts do not fit together."""
-    wrong = []
+def fits(study: Study) -> None:
+    """Whether the parts of a study fit together, which no key by itself can say.
+
+    Raises:
+        InvalidStudy: all that does not, one line each.
+    """
+    wrong = _lacking(study)
     called = [(sweep.title, sweep.norm) for sweep in study.sweeps]
     for place, one in enumerate(called):
         if one in called[:place]:
@@ -198,7 +202,21 @@ def _fits(study: Study) -> None:
             wrong.append(
                 f"recipes: {recipe.name!r} cannot be a name; at most 40 of a-z, 0-9, - and _"
             )
-    if study.recipes[0].control:
+    if study.recipes and study.recipes[0].control:
         wrong.append(f"recipes.{study.recipes[0].name}: the first is the baseline, not a control")
     if wrong:
         raise InvalidStudy("\n".join(wrong))
+
+
+def _lacking(study: Study) -> list[str]:
+    """What a file cannot lack, since `keys` refuses it there."""
+    wrong = [] if study.seeds >= 1 else [f"seeds: must be at least 1, not {study.seeds}"]
+    wrong += [] if study.recipes else ["recipes: a study needs at least one"]
+    for place, sweep in enumerate(study.sweeps):
+        if not sweep.threats or list(sweep.eps) != sorted(set(sweep.eps)):
+            found = ", ".join(f"{eps:g}" for eps in sweep.eps) or "none"
+            wrong.append(
+                f"attacks[{place}]: eps must ascend, without repeats, to a value above 0; got "
+                f"{found}"
+            )
+    return wrong

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from unfooled.statistics import Estimate
@@ -70,6 +71,15 @@ class Figure:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
         return text.getvalue()
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
+        """What a notebook shows: the picture, and its numbers to those who cannot see it."""
+        told = f'<svg role="img" aria-label="{escape(self.alt)}" '
+        shown = {
+            "image/svg+xml": self.svg.replace("<svg ", told, 1),
+            "text/plain": self.alt,
+        }
+        return shown, {"image/svg+xml": {"alt": self.alt}}
 
 
 def ends(estimate: Estimate) -> tuple[float, float, float]:

@@ -66,21 +66,14 @@ class Page:
 def page(report: Report) -> Page:
     """The pages of a report."""
     figures = all_figures(report)
-    baseline = report.results.recipes[0]
-    data, note = report.environment["data"], report.environment.get("note", "")
-    trained = f"network {report.study.model!r}, {_seeds(report.study.seeds)} a recipe"
-    count = len(report.results.recipes)
-    given = f"{count} {'network' if count == 1 else 'networks'}"
     return Page(
         title=report.study.question,
-        subtitle=f"{data['name']}, {given if report.study.given else trained}"
-        f"{', validation images' if report.study.split == 'validation' else ''}"
-        f"{f'. {note}' if note else ''}",
+        subtitle=subtitle(report),
         short=report.answer.short,
         sentence=report.answer.sentence,
         sure=assurance(report),
-        doubts=tuple(one.sentence for one in report.answer.doubts if one.serious),
-        steps=tables.standing(report) if report.study.given else tables.steps(report, baseline),
+        doubts=doubts(report),
+        steps=steps(report),
         lead=figures["effects" if many(report) else "curves"],
         limits=limits(report),
         sections=tuple(
@@ -98,6 +91,31 @@ def printed(whole: Page) -> Page:
             replace(part, tables=tuple(map(lined_up, part.tables))) for part in whole.sections
         ),
     )
+
+
+def subtitle(report: Report) -> str:
+    """Data, model, seeds; and why these data, if they are not those that were asked for."""
+    data, note = report.environment["data"], report.environment.get("note", "")
+    trained = f"network {report.study.model!r}, {_seeds(report.study.seeds)} a recipe"
+    count = len(report.results.recipes)
+    given = f"{count} {'network' if count == 1 else 'networks'}"
+    return (
+        f"{data['name']}, {given if report.study.given else trained}"
+        f"{', validation images' if report.study.split == 'validation' else ''}"
+        f"{f'. {note}' if note else ''}"
+    )
+
+
+def doubts(report: Report) -> tuple[str, ...]:
+    """Why a verdict is withheld."""
+    return tuple(one.sentence for one in report.answer.doubts if one.serious)
+
+
+def steps(report: Report) -> Table:
+    """The four steps; of networks that were there already, what each of them reads."""
+    if report.study.given:
+        return tables.standing(report)
+    return tables.steps(report, report.results.recipes[0])
 
 
 def _seeds(count: int) -> str:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfooled import model, packing, store
+from unfooled import catalog, model, packing, store
 from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
 from unfooled.check import Evidence, audit
@@ -55,6 +55,11 @@ class Report:
     pictures: Mapping[str, Arrays]
     layers: tuple[Layer, ...]
     seconds: float
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        """What a notebook shows: the answer and the four steps."""
+        shown: str = catalog.module("reports", "html").inline(self)
+        return {"text/html": shown, "text/plain": f"{self.answer.short} {self.answer.sentence}"}
 
 
 def gather(folder: Path) -> Report:

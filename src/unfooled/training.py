@@ -30,6 +30,7 @@ _CARRIED = 2**32  # bytes of images, at most, that are brought to the device onc
 _MANY = 0.7  # of those, which one step must leave standing
 _WATCHABLE = ("Linf", "L2", "L1")  # norms of the attacks that look for it
 _LOOKS = 4  # times an epoch that it is looked for
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,7 @@ def train(
     recipe: Recipe,
     seed: int,
     *,
-    device: torch.device,
+    device: torch.device = _CPU,
     report: Callable[[float], None] = lambda _: None,
 ) -> Trained:
     """A network trained by a recipe.

@@ -9,7 +9,7 @@ from html.parser import HTMLParser
 import pytest
 
 from unfooled.report import Report
-from unfooled.reports.html import html
+from unfooled.reports.html import html, inline
 
 
 class Seen(HTMLParser):
@@ -107,3 +107,22 @@ def test_the_numbers_of_each_figure_come_along(page: Seen) -> None:
     links = [one for one in page.having("a") if one.get("download")]
     assert len(links) >= 6
     assert all((one["href"] or "").startswith("data:text/csv") for one in links)
+
+
+def test_a_notebook_shows_the_answer_and_the_steps_and_takes_no_text_for_markup(
+    small_report: Report,
+) -> None:
+    shown = small_report._repr_mimebundle_()
+    assert shown["text/html"] == inline(small_report)
+    assert shown["text/plain"].endswith(small_report.answer.sentence)
+    page = Seen()
+    page.feed(inline(small_report))
+    assert {tag for tag, _ in page.tags} <= {
+        *("h3", "p", "b", "strong", "table", "caption", "thead", "tbody", "tr", "th", "td"),
+    }
+    for part in (
+        small_report.answer.sentence,
+        "4. Attack it",
+        "Is <b>this</b> $x^2$ #panic() text?",
+    ):
+        assert part in page.text

@@ -3,12 +3,15 @@
 import base64
 import hashlib
 import re
+from html import escape
 from pathlib import Path
 from urllib.parse import quote
 
 from unfooled.album import Album, album
+from unfooled.assurance import assurance
+from unfooled.columns import as_html
 from unfooled.drawing import COLOURS, Cell, Figure
-from unfooled.page import Page, page, printed
+from unfooled.page import Page, doubts, limits, page, printed, steps, subtitle
 from unfooled.report import Report
 
 ENDING = "html"
@@ -56,9 +59,21 @@ def laid_out(whole: Page, pictures: Album | None = None) -> bytes:
     return made.encode()
 
 
+def inline(report: Report) -> str:
+    """The first page without its figure, to stand in a notebook."""
+    answer = report.answer
+    told = "".join(f"<p><b>Doubt.</b> {escape(said)}</p>\n" for said in doubts(report))
+    sure = " ".join(map(escape, assurance(report)))
+    return (
+        f"<h3>{escape(report.study.question)}</h3>\n<p>{escape(subtitle(report))}</p>\n"
+        f"<p><strong>{escape(answer.short)}</strong> {escape(answer.sentence)}</p>\n{told}"
+        f"<p>{sure}</p>\n{as_html(steps(report))}\n<p>{escape(limits(report))}</p>\n"
+    )
+
+
 def _drawn(figure: Figure, form: str) -> str:
     """The figure as a part of the page: names of its own, colours that follow the page's."""
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
 
     svg = figure.narrow if form == "narrow" else figure.svg
     svg = svg[svg.index("<svg") :]
