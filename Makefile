@@ -19,7 +19,7 @@ export UV_SYSTEM_CERTS
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
-	@echo 'make test     the tests (ARGS="-k pgd" for some of them)'
+	@echo 'make test     the tests, a process a core (ARGS="-k pgd" for some of them, "-n 0" in one process)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'
 	@echo 'make bench    our attacks against five libraries, into docs/benchmarks.md (ARGS="--only pgd")'
@@ -32,7 +32,7 @@ study: $(READY)
 	$(BIN)/unfooled study mnist --fallback digits $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
