@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from unfooled.columns import facts
     from unfooled.dataset import Dataset, Split
     from unfooled.evaluating import evaluate
     from unfooled.evaluation import Evaluation
@@ -37,6 +38,7 @@ _HOMES = {
     "Trained": "training",
     "difference": "statistics",
     "evaluate": "evaluating",
+    "facts": "columns",
     "publish": "publishing",
     "share": "statistics",
     "train": "training",
@@ -57,6 +59,7 @@ __all__ = [
     "Trained",
     "difference",
     "evaluate",
+    "facts",
     "publish",
     "share",
     "train",

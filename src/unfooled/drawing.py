@@ -5,9 +5,11 @@ them apart in grey as well.
 """
 
 import io
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -71,3 +73,17 @@ def finished(canvas: "Canvas", *, tight: bool = True) -> str:
     how: dict[str, Any] = {"bbox_inches": "tight", "pad_inches": 0.02} if tight else {}
     canvas.savefig(buffer, format="svg", metadata={"Date": None}, **how)
     return buffer.getvalue()
+
+
+def raster(svg: str, *, per_inch: float = 110.0) -> bytes:
+    """A finished figure as PNG, on white, with so many pixels an inch."""
+    import typst
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "figure.svg").write_text(svg)
+        (folder / "page.typ").write_text(
+            '#set page(width: auto, height: auto, margin: 4pt, fill: white)\n#image("figure.svg")\n'
+        )
+        made = typst.compile(folder / "page.typ", root=folder, format="png", ppi=per_inch)
+    return bytes(made)

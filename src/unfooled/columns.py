@@ -1,0 +1,94 @@
+"""The facts of a run as columns, for pandas, polars and whatever else reads a table."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from unfooled import packing, store
+from unfooled.errors import InvalidData, RunRefused
+from unfooled.evaluation import Evaluation
+from unfooled.report import asked
+from unfooled.study import Study
+
+NO_TARGET = -1  # any wrong class will do
+_OF_IMAGE = ("label", "target", "clean")
+_OF_THREAT = (
+    *("read_as", "fooled", "robust", "distance", "inside", "read_at_8bit", "inside_at_8bit"),
+    *("forward", "backward", "until"),
+)
+
+
+def facts(folder: Path | str) -> dict[str, NDArray[Any]]:
+    """What every attack did to every image: a row an image, threat, attack, recipe and seed.
+
+    The folder is only read, and a run may be at work in it. `pandas.DataFrame(facts(folder))` and
+    `polars.DataFrame(facts(folder))` make a table of it.
+
+    Args:
+        folder: of a run.
+
+    Returns:
+        Columns of one length. Which row it is: `recipe` (its name), `seed`, `attack` (its title),
+        `norm`, `eps`, `image` (its place among the test images). What is known: `label` (its true
+        class), `target` (the class that the attack wanted, -1 for any wrong one), `clean` (what
+        the network reads without attack), and under the threat `fooled`, `robust`, `read_as`,
+        `distance`, `inside`, `read_at_8bit`, `inside_at_8bit`, `forward`, `backward` and `until`,
+        all as `Evaluation` has them. The mean of `robust` is the report's robust accuracy.
+
+    Raises:
+        RunRefused: the folder holds no run, or one without a finished attack.
+        InvalidData: a file of facts is missing or damaged.
+    """
+    folder = Path(folder)
+    study, _ = asked(folder)
+    parts = list(_parts(folder, study))
+    if not parts:
+        raise RunRefused(f"{folder}: no attack has been finished yet; finish the run first")
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
+    """The rows of each finished attack, in the study's order."""
+    kept = {name: (file, sha256) for file, (name, sha256) in store.files(folder).items()}
+    for place, recipe in enumerate(study.recipes):
+        for seed in range(study.seeds):
+            for sweep, used in enumerate(study.sweeps):
+                name = study.job_name("attack", place, seed, sweep)
+                if name not in kept:
+                    continue
+                found = Evaluation.of_arrays(packing.unpacked(_whole(folder, *kept[name])))
+                words = {"recipe": recipe.name, "seed": seed, "attack": used.title}
+                yield _rows(words, found)
+
+
+def _whole(folder: Path, file: str, sha256: str) -> bytes:
+    """A file that is what the ledger says."""
+    try:
+        content = (folder / file).read_bytes()
+    except OSError as error:
+        raise InvalidData(f"cannot read {folder / file}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InvalidData(
+            f"{folder / file} is not what the run wrote; the command that made the run makes it "
+            "again"
+        )
+    return content
+
+
+def _rows(words: dict[str, str | int], found: Evaluation) -> dict[str, NDArray[Any]]:
+    """One attack on one network, threat by threat."""
+    threats, n = len(found.threats), len(found.ids)
+    targets = np.full(n, NO_TARGET) if found.targets is None else found.targets
+    of_image = dict(zip(_OF_IMAGE, (found.labels, targets, found.clean), strict=True))
+    return {
+        **{name: np.full(threats * n, word) for name, word in words.items()},
+        "norm": np.full(threats * n, found.threats[0].norm),
+        "eps": np.repeat([threat.eps for threat in found.threats], n),
+        "image": np.tile(found.ids, threats),
+        **{name: np.tile(fact, threats) for name, fact in of_image.items()},
+        **{name: getattr(found, name).ravel() for name in _OF_THREAT},
+    }
