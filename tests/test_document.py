@@ -13,7 +13,7 @@ from unfooled.evaluating import evaluate
 from unfooled.report import Report, gather
 from unfooled.reports.json import json as written
 from unfooled.shapes import Images, Labels
-from unfooled.study import Certificates, Corruptions, Sweep
+from unfooled.study import Audit, Certificates, Corruptions, Sweep
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results.schema.json"
 SCHEMA = json.loads(document.schema())
@@ -32,7 +32,9 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Report:
     )
     asked = toys.study(
         sweeps=sweeps,
+        recipes=toys.study().recipes[:1],
         seeds=1,
+        audit=Audit(images=5),
         corruptions=Corruptions(("brightness",), (1, 5), 10),
         certificates=Certificates((0.01, 0.1), 10),
     )
@@ -62,7 +64,7 @@ def test_the_results_of_a_study_keep_to_it(small_report: Report, everything: Rep
 def test_the_results_of_an_evaluation_keep_to_it(
     plane: toys.Plane, images: Images, labels: Labels
 ) -> None:
-    made = evaluate(plane, images, labels, eps=0.05, attacks=["fgsm"])
+    made = evaluate(plane, images[:6], labels[:6], eps=0.05, attacks=["fgsm"])
     assert faults(json.loads(written(made))) == []
 
 
