@@ -7,6 +7,8 @@ BENCH := .venv-bench
 # Written last, so a set-up that was interrupted starts again from nothing.
 READY := $(VENV)/.ready
 BENCH_READY := $(BENCH)/.ready
+# uv of the machine, or the one that the set-up brought.
+UV = $(shell command -v uv || echo $(BIN)/uv)
 # Looked for in this order when uv is not installed.
 PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 
@@ -15,15 +17,16 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study notebook test check format bench clean
+.PHONY: help setup study notebook test check format bench package clean
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
 	@echo 'make notebook run notebooks/ae_attack.py into the .ipynb beside it (ARGS="DATASET=digits")'
-	@echo 'make test     the tests (ARGS="-k pgd" for some of them)'
+	@echo 'make test     the tests, a process a core (ARGS="-k pgd" for some of them, "-n 0" in one process)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'
 	@echo 'make bench    our attacks against five libraries, into docs/benchmarks.md (ARGS="--only pgd")'
+	@echo 'make package  wheel and source distribution, into dist/, looked through'
 	@echo 'make setup    only set up .venv, which the others do by themselves'
 	@echo 'make clean    remove .venv, .venv-bench and caches; runs are kept'
 
@@ -36,7 +39,7 @@ notebook: $(READY)
 	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest $(ARGS)
+	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
@@ -49,6 +52,12 @@ format: $(READY)
 
 bench: $(BENCH_READY)
 	$(BENCH)/bin/python benchmarks/attacks.py --write $(ARGS)
+
+package: $(READY)
+	rm -rf dist
+	$(UV) build --quiet
+	$(UV) tool run --quiet twine check --strict dist/*
+	$(BIN)/python tests/packaged.py dist
 
 clean:
 	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -15,15 +15,23 @@ import loaded
 import pytest
 import torch
 import toys
+from filelock import FileLock
 from torch import nn
 
-from unfooled import loading, model
+from unfooled import loading, model, run
 from unfooled.dataset import Dataset
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
 
-# Threads cost more than they bring on tensors this small.
+# Threads cost more than they bring on tensors this small, and the tests run in a process a core.
 torch.set_num_threads(1)
+os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Processes for `-n auto`: one a core, and no more than memory is sure to have room for."""
+    return min(8, run.cores())
 
 
 @pytest.fixture(autouse=True)
@@ -133,17 +141,33 @@ images = 30
 """
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A copy, for this process, of a folder that one of all the processes of the tests fills."""
+    base = factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    whole, part = base / f"{name}-whole", base / f"{name}-part"
+    with FileLock(base / f"{name}.lock"):
+        if not whole.exists():
+            part.mkdir()
+            make(part)
+            part.rename(whole)
+    return Path(shutil.copytree(whole, factory.mktemp(name) / name))
+
+
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished run, done by the command; its titles try to be markup."""
-    home = tmp_path_factory.mktemp("small")
+    return made_once(tmp_path_factory, "small", _do_small_run) / "run"
+
+
+def _do_small_run(home: Path) -> None:
     (home / "small.toml").write_text(SMALL_STUDY)
     command = [sys.executable, "-m", "unfooled", "study", "small.toml", "--out", "run"]
     done = subprocess.run(command, cwd=home, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     (home / "screen.txt").write_text(done.stdout)
     (home / "errors.txt").write_text(done.stderr)
-    return home / "run"
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,13 @@ def test_any_other_eps_is_refused_and_shown(text: str) -> None:
         arguments.threat("Linf", text)
 
 
+def test_more_than_the_whole_range_is_refused_with_what_was_meant() -> None:
+    with pytest.raises(InvalidThreat, match=r"at most 1, .* it is 8\. .* 8/255"):
+        arguments.threat("Linf", "8")
+    assert arguments.threat("Linf", "1").eps == 1
+    assert arguments.threat("L2", "8").eps == 8
+
+
 def test_options_are_numbers_where_they_can_be() -> None:
     given = ["steps=10", "step_size=2/255", "rate=0.5", "loss=dlr", "model=a=b"]
     found = arguments.options(given)

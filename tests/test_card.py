@@ -1,10 +1,11 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
-from unfooled.card import Card, as_json, as_markdown, cards, schema
+from unfooled.card import Card, as_json, as_markdown, cards, left_out, schema
 from unfooled.outcomes import WORST
 from unfooled.report import Report
 
@@ -34,6 +35,15 @@ def test_the_audit_of_a_recipe_and_of_the_study_stands_in_its_card(small_report:
         (one.check, one.verdict) for one in own
     ]
     assert f"{sum(one.verdict == 'ok' for one in own)} ok" in as_markdown(card).decode()
+
+
+def test_what_no_card_tells_of_is_said(small_report: Report) -> None:
+    assert left_out(small_report) == []
+    results = small_report.results
+    torn = replace(results, missing=("noise-0", "noise-1", "adversarial-1"))
+    whole, part = left_out(replace(small_report, results=torn))
+    assert whole == "no card for Noise, #strong: its facts are damaged or missing"
+    assert "adversarial is without adversarial-1" in part
 
 
 def test_a_card_survives_its_json_and_refuses_what_is_none(small_report: Report) -> None:

@@ -139,3 +139,8 @@ def test_an_option_without_annotation_takes_any_value() -> None:
     def mine(*, steps=3, free: Any = None) -> None: ...
 
     catalog.check_options("mine", mine, {"steps": "many", "free": [1]})
+
+
+def test_what_resembles_nothing_gets_the_names_that_there_are() -> None:
+    with pytest.raises(UnknownName, match=r"Known: apgd, autoattack, .*transfer"):
+        catalog.module("attacks", "zzzz")

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -57,6 +59,8 @@ def test_help_imports_no_torch(tmp_path: Path) -> None:
         (["list", "atacks"], "did you mean 'attacks'"),
         (["show", "pgdd"], "did you mean 'pgd'"),
         (["stdy"], "study"),
+        (["study", "--tensorboard", "digits"], "name the study before it"),
+        (["study", "digits", "--mlflow"], "MLFLOW_TRACKING_URI"),
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(
@@ -98,6 +102,9 @@ def test_list_names_every_member_and_show_explains_it(
             assert name in capsys.readouterr().out
             cli.show(name)
             assert name in capsys.readouterr().out
+    for name in ("results.schema", "card.schema"):
+        cli.show(name)
+        assert json.loads(capsys.readouterr().out)["type"] == "object"
     cli.show("pgd")
     shown = capsys.readouterr().out
     for part in ("step_size = None", "white box", "unfooled attack --model", "[[attacks]]"):
@@ -134,6 +141,33 @@ def test_another_study_in_an_old_folder_is_refused_with_the_keys(small_run: Path
     done = run("study", "small.toml", "--out", "run", "--seeds", "3", cwd=small_run.parent)
     assert done.returncode == 2
     assert "seeds: 2 there, 3 now" in done.stderr
+
+
+def test_exit_codes_are_told_where_help_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        cli.app(["--help"])
+    assert ended.value.code == 0
+    told = " ".join(capsys.readouterr().out.split())
+    page = (Path(__file__).parents[1] / "docs" / "commands.md").read_text()
+    for code in (0, 1, 2, 130):
+        assert re.search(rf"\b{code} \w", told.partition("Exit codes:")[2])
+        assert f"| {code} |" in page
+
+
+def test_a_card_that_lacks_facts_says_so_and_exits_with_1(
+    small_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    folder = Path(shutil.copytree(small_run, tmp_path / "copy"))
+    (folder / "facts" / "noise-0-0-fgsm-Linf.npz").write_bytes(b"damaged")
+    (folder / "facts" / "noise-1-0-fgsm-Linf.npz").unlink()
+    assert commanded(monkeypatch, "card", str(folder)) == 1
+    screen = capsys.readouterr()
+    assert "no card for Noise, #strong" in screen.err
+    assert len(screen.err.splitlines()) == 1
+    assert "plain.md" in screen.out
 
 
 def test_report_makes_the_files_again(small_run: Path) -> None:

@@ -162,6 +162,7 @@ def test_there_are_studies_to_read() -> None:
         ('dataset = "digits"', 'dataset = "digit"', "did you mean 'digits'"),
         ('dataset = "digits"', 'dataset = "digits"\nmodel = "stridet"', "did you mean 'strided'"),
         ("answer_eps = 0.1", "answer_eps = 0.2", "answer_eps: 0.2 is not among the eps of any"),
+        ("eps = [0, 0.1, 0.3]", "eps = [0, 0.1, 30]", "Linf eps is at most 1"),
         ("answer_eps = 0.1", "answer_eps = -0.1", "answer_eps: input should be greater than 0"),
         ("answer_eps = 0.1", "answer_eps = nan", "answer_eps: input should be a finite number"),
         ("epochs = 7", "epoch = 7", "plan.epoch: there is no such key; known here: epochs,"),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from unfooled.columns import Table
+from unfooled.grid import Table
 from unfooled.page import page
 from unfooled.report import Report
 from unfooled.tables import pairs, summary

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from unfooled.errors import InvalidInput, InvalidModel, InvalidOption
 from unfooled.randomness import Draws
-from unfooled.shapes import Images, Labels
+from unfooled.shapes import Images, Labels, Logits
 from unfooled.smoothing import ABSTAINS, Smoothed, certify, largest, lower
 
 DRAWS = Draws(0, "test")
@@ -111,9 +111,23 @@ def test_wrong_and_unsaid_answers_do_not_stand() -> None:
     assert found.abstained.tolist() == [False, False, True]
 
 
+class Undefined(nn.Module):
+    """Not a number for images that are dark on the whole."""
+
+    def forward(self, images: Images) -> Logits:
+        light = images.flatten(1).mean(1)
+        return torch.stack([light.sub(0.5).sqrt(), torch.ones_like(light)], dim=1)
+
+
 def test_not_a_number_is_no_class(images: Images, labels: Labels) -> None:
-    found = certify(Constant((math.nan, 1.0)), images, labels, 0.5, DRAWS, n0=5, n=50)
-    assert found.abstained.all()
+    shown = torch.cat([images[:2] * 0.01, images[2:4] * 0.01 + 0.98])
+    found = certify(Undefined(), shown, labels[:4], 0.01, DRAWS, n0=5, n=50)
+    assert found.abstained.tolist() == [True, True, False, False]
+
+
+def test_a_network_without_a_finite_answer_is_refused(images: Images, labels: Labels) -> None:
+    with pytest.raises(InvalidModel, match="NaN or infinite"):
+        certify(Constant((math.nan, 1.0)), images, labels, 0.5, DRAWS, n0=5, n=50)
 
 
 def test_the_model_is_left_as_it_was(net: nn.Module, images: Images) -> None:

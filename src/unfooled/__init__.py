@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from unfooled.columns import facts
     from unfooled.conducting import conduct
     from unfooled.dataset import Dataset, Split
     from unfooled.evaluating import evaluate
@@ -39,6 +40,7 @@ _HOMES = {
     "conduct": "conducting",
     "difference": "statistics",
     "evaluate": "evaluating",
+    "facts": "columns",
     "publish": "publishing",
     "share": "statistics",
     "train": "training",
@@ -60,6 +62,7 @@ __all__ = [
     "conduct",
     "difference",
     "evaluate",
+    "facts",
     "publish",
     "share",
     "train",

@@ -34,12 +34,15 @@ def threat(norm: str, eps: str) -> Threat:
     """The threat that two words of the command line describe.
 
     Raises:
-        InvalidThreat: eps is no number of 0 or more, or there is no such norm.
+        InvalidThreat: eps is no number of 0 or more or more than can be meant, or there is no such
+            norm.
     """
     size = number(eps)
     if size is None:
         raise InvalidThreat(f"eps must be a number such as 0.3, 8/255 or inf, not {eps!r}")
-    return Threat(norm, size)
+    found = Threat(norm, size)
+    found.meant()
+    return found
 
 
 def options(pairs: Sequence[str]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ answer, its own intervals and its own audit.
 from collections.abc import Mapping
 
 from unfooled import colophon, tables
-from unfooled.columns import Table
 from unfooled.drawing import COLOURS, DASHES, ENDS, FAINT, Figure, drawn_on, ends, finished, tip
+from unfooled.grid import Table
 from unfooled.outcomes import WORST
 from unfooled.page import Page, Section, limits
 from unfooled.report import Report

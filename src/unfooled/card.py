@@ -97,6 +97,22 @@ def cards(report: Report) -> dict[str, Card]:
     return {recipe.name: _card(report, recipe) for recipe in report.results.recipes}
 
 
+def left_out(report: Report) -> list[str]:
+    """What no card tells of, in a sentence each: its facts are damaged, or not there yet."""
+    found = []
+    for recipe in report.study.recipes:
+        names = {f"{recipe.name}-{seed}" for seed in range(report.study.seeds)}
+        missing = [name for name in report.results.missing if name in names]
+        if len(missing) == len(names):
+            found.append(f"no card for {recipe.title}: its facts are damaged or missing")
+        elif missing:
+            told = ", ".join(missing)
+            found.append(
+                f"the card of {recipe.title} is without {told}: facts are damaged or missing"
+            )
+    return found
+
+
 def _card(report: Report, recipe: RecipeResult) -> Card:
     data, about = report.environment["data"], report.networks.get(recipe.name, {})
     weapons = []

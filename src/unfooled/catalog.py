@@ -20,7 +20,7 @@ from typing import Any
 
 from unfooled.errors import InvalidOption, UnknownName, brief
 
-_MANY = 15  # more names than this are not listed in one line
+_MANY = 24  # more names than this are not listed in one line
 
 
 def names(folder: str) -> list[str]:

@@ -9,7 +9,9 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from unfooled import __version__, shipped
+from unfooled import __version__, completing, shipped
+from unfooled.command import whole
+from unfooled.completing import FOLDERS, LISTED, SCHEMAS
 from unfooled.errors import UnfooledError, UnknownName
 from unfooled.terminal import Interrupted, busy, err, out
 
@@ -19,15 +21,11 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="Do training-time transformations make an image classifier harder to fool? "
     "An answer with error bars, for recipes of training and for networks of your own.",
-    epilog="Exit codes: 0 done, 1 some jobs failed, a model is refused or falls short, or images "
-    "do not stand, 2 a mistake of the user or no judgement, 130 interrupted.",
+    epilog="Exit codes: 0 done; 1 it ended, but some jobs failed, a tracker could not be written, "
+    "a model is refused or falls short, or images do not stand; 2 a mistake of the user, or no "
+    "judgement; 130 interrupted. docs/commands.md has them command by command.",
 )
 
-FOLDERS = (
-    *("attacks", "corruptions", "datasets", "defences", "preprocessors", "models"),
-    *("checks", "reports", "engines", "peers"),
-)
-LISTED = (*FOLDERS, "studies", "transforms")
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
 COMMANDS = (
     *("study", "evaluate", "gate", "report", "card", "verify"),
@@ -42,7 +40,7 @@ def main() -> None:
     """The entry point; mistakes of the user end in one line and exit code 2."""
     signal.signal(signal.SIGINT, _interrupt)
     try:
-        app()
+        app(args=whole(sys.argv[1:]), prog_name="unfooled")
     except UnfooledError as error:
         for line in str(error).splitlines():
             err.print(f"unfooled: {line}", markup=False, soft_wrap=True)
@@ -57,7 +55,10 @@ def _interrupt(*_: object) -> None:
 
 @app.command("list")
 def list_(
-    what: Annotated[str | None, typer.Argument(help=f"One of: {', '.join(LISTED)}.")] = None,
+    what: Annotated[
+        str | None,
+        typer.Argument(help=f"One of: {', '.join(LISTED)}.", autocompletion=completing.listed),
+    ] = None,
 ) -> None:
     """What there is: attacks, data sets, defences, models, studies, ..."""
     from unfooled import catalog
@@ -96,7 +97,13 @@ def _ladder(indent: str) -> None:
 
 @app.command()
 def show(
-    name: Annotated[str, typer.Argument(help="Of an attack, defence, model, study, data set, ...")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="Of an attack, defence, model, study, data set, ...; or results.schema.",
+            autocompletion=completing.members,
+        ),
+    ],
 ) -> None:
     """Everything about one of them: its options, its source, a model's layers."""
     from unfooled import catalog
@@ -104,15 +111,24 @@ def show(
     if name in shipped.studies():
         out.print(shipped.file(name).read_text(), markup=False, soft_wrap=True)
         return
+    if name in SCHEMAS:
+        out.print(_schema(name), markup=False, soft_wrap=True, end="")
+        return
     if ":" in name:  # of timm or of the user's own; only a model can be explained by its layers
         _explain(name)
         return
     homes = [folder for folder in FOLDERS if name in catalog.names(folder)]
     if not homes:
-        known = [known for folder in FOLDERS for known in catalog.names(folder)]
-        raise UnknownName(catalog.unknown(name, [*known, *shipped.studies()]))
+        raise UnknownName(catalog.unknown(name, completing.known()))
     for folder in homes:
         _show(folder, name)
+
+
+def _schema(name: str) -> str:
+    from unfooled import card, document
+
+    made = {"card.schema": card.schema, "results.schema": document.schema}
+    return made[name]().decode()
 
 
 def _show(folder: str, name: str) -> None:

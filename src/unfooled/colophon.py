@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from unfooled import attack, defence
-from unfooled.columns import Table
+from unfooled.grid import Table
 from unfooled.model import Layer
 from unfooled.recipe import Recipe
 from unfooled.report import Report

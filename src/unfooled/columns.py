@@ -1,98 +1,94 @@
-"""A table of finished text, and how its numbers line up."""
+"""The facts of a run as columns, for pandas, polars and whatever else reads a table."""
 
-import re
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from html import escape
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-_NUMBER = re.compile(r"[+\N{MINUS SIGN}-]?\d[\d,]*(?:\.\d+)?")
-# As wide as a digit, and as a point or comma, where digits are all of one width.
-_DIGIT, _POINT = "\N{FIGURE SPACE}", "\N{PUNCTUATION SPACE}"
+import numpy as np
+from numpy.typing import NDArray
+
+from unfooled import packing, store
+from unfooled.errors import InvalidData, RunRefused
+from unfooled.evaluation import Evaluation
+from unfooled.report import asked
+from unfooled.study import Study
+
+NO_TARGET = -1  # any wrong class will do
+_OF_IMAGE = ("label", "target", "clean")
+_OF_THREAT = (
+    *("read_as", "fooled", "robust", "distance", "inside", "read_at_8bit", "inside_at_8bit"),
+    *("forward", "backward", "until"),
+)
 
 
-@dataclass(frozen=True)
-class Table:
-    """A table of finished text.
+def facts(folder: Path | str) -> dict[str, NDArray[Any]]:
+    """What every attack did to every image: a row an image, threat, attack, recipe and seed.
 
-    Attributes:
-        title: one line above it.
-        head: of each column.
-        rows: of cells, as many as there are columns.
-        note: below it.
+    The folder is only read, and a run may be at work in it. `pandas.DataFrame(facts(folder))` and
+    `polars.DataFrame(facts(folder))` make a table of it.
+
+    Args:
+        folder: of a run.
+
+    Returns:
+        Columns of one length. Which row it is: `recipe` (its name), `seed`, `attack` (its title),
+        `norm`, `eps`, `image` (its place among the test images). What is known: `label` (its true
+        class), `target` (the class that the attack wanted, -1 for any wrong one), `clean` (what
+        the network reads without attack), and under the threat `fooled`, `robust`, `read_as`,
+        `distance`, `inside`, `read_at_8bit`, `inside_at_8bit`, `forward`, `backward` and `until`,
+        all as `Evaluation` has them. The mean of `robust` is the report's robust accuracy.
+
+    Raises:
+        RunRefused: the folder holds no run, or one without a finished attack.
+        InvalidData: a file of facts is missing or damaged.
     """
-
-    title: str
-    head: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
-        """What a notebook shows."""
-        return {"text/html": as_html(self), "text/plain": self.title}
+    folder = Path(folder)
+    study, _ = asked(folder)
+    parts = list(_parts(folder, study))
+    if not parts:
+        raise RunRefused(f"{folder}: no attack has been finished yet; finish the run first")
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def as_html(table: Table) -> str:
-    """A table to stand within another page; every text is escaped."""
-    left = 'style="text-align: left"'  # notebooks set all cells to the right
-    head = "".join(f'<th scope="col" {left}>{escape(name)}</th>' for name in table.head)
-    rows = "\n".join(
-        "<tr>" + "".join(f"<td {left}>{escape(cell)}</td>" for cell in row) + "</tr>"
-        for row in table.rows
-    )
-    caption = f"<caption {left}>{escape(table.title)}</caption>" if table.title else ""
-    note = f"\n<p>{escape(table.note)}</p>" if table.note else ""
-    return (
-        f"<table>{caption}\n<thead><tr>{head}</tr></thead>\n<tbody>\n{rows}\n</tbody>\n"
-        f"</table>{note}"
-    )
+def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
+    """The rows of each finished attack, in the study's order."""
+    kept = {name: (file, sha256) for file, (name, sha256) in store.files(folder).items()}
+    for place, recipe in enumerate(study.recipes):
+        for seed in range(study.seeds):
+            for sweep, used in enumerate(study.sweeps):
+                name = study.job_name("attack", place, seed, sweep)
+                if name not in kept:
+                    continue
+                found = Evaluation.of_arrays(packing.unpacked(_whole(folder, *kept[name])))
+                words = {"recipe": recipe.name, "seed": seed, "attack": used.title}
+                yield _rows(words, found)
 
 
-def lined_up(table: Table) -> Table:
-    """The same table with spaces around its numbers, so that points stand below points.
-
-    Only where cells of a column are built alike, as "38.2 to 42.9" and "9.0 to 11.12" are; the
-    first number of one then lines up with the first of the other, and so on.
-    """
-    if not table.rows:
-        return table
-    columns = [_lined_up(column) for column in zip(*table.rows, strict=True)]
-    return replace(table, rows=tuple(zip(*columns, strict=True)))
-
-
-def _lined_up(cells: Sequence[str]) -> list[str]:
-    forms = Counter(form for form in map(_form, cells) if form is not None)
-    if not forms:
-        return list(cells)
-    form, count = forms.most_common(1)[0]
-    if count < 2 or form[0]:  # what begins with words is read as words
-        return list(cells)
-    numbers = [_NUMBER.findall(cell) for cell in cells if _form(cell) == form]
-    before = [max(map(_before, own)) for own in zip(*numbers, strict=True)]
-    after = [max(map(_after, own)) for own in zip(*numbers, strict=True)]
-    return [_spaced(cell, before, after) if _form(cell) == form else cell for cell in cells]
+def _whole(folder: Path, file: str, sha256: str) -> bytes:
+    """A file that is what the ledger says."""
+    try:
+        content = (folder / file).read_bytes()
+    except OSError as error:
+        raise InvalidData(f"cannot read {folder / file}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InvalidData(
+            f"{folder / file} is not what the run wrote; the command that made the run makes it "
+            "again"
+        )
+    return content
 
 
-def _form(cell: str) -> tuple[str, ...] | None:
-    """What stands before and between the numbers of a cell; None where there is no number."""
-    words = _NUMBER.split(cell)
-    return tuple(words[:-1]) if words[1:] else None
-
-
-def _before(number: str) -> int:
-    return len(number.partition(".")[0])
-
-
-def _after(number: str) -> int:
-    return len(number.partition(".")[2])
-
-
-def _spaced(cell: str, before: Sequence[int], after: Sequence[int]) -> str:
-    found = []
-    for number, left, right in zip(_NUMBER.findall(cell), before, after, strict=True):
-        missing = right - _after(number)
-        point = _POINT if missing and "." not in number else ""
-        found.append(f"{_DIGIT * (left - _before(number))}{number}{point}{_DIGIT * missing}")
-    words = _NUMBER.split(cell)
-    pairs = zip(words, [*found, ""], strict=True)
-    return "".join(word + number for word, number in pairs)
+def _rows(words: dict[str, str | int], found: Evaluation) -> dict[str, NDArray[Any]]:
+    """One attack on one network, threat by threat."""
+    threats, n = len(found.threats), len(found.ids)
+    targets = np.full(n, NO_TARGET) if found.targets is None else found.targets
+    of_image = dict(zip(_OF_IMAGE, (found.labels, targets, found.clean), strict=True))
+    return {
+        **{name: np.full(threats * n, word) for name, word in words.items()},
+        "norm": np.full(threats * n, found.threats[0].norm),
+        "eps": np.repeat([threat.eps for threat in found.threats], n),
+        "image": np.tile(found.ids, threats),
+        **{name: np.tile(fact, threats) for name, fact in of_image.items()},
+        **{name: getattr(found, name).ravel() for name in _OF_THREAT},
+    }

@@ -5,13 +5,17 @@ annotations it could be called from Python. `_` in the name is `-` on the comman
 imported inside, so that --help is quick. What several commands ask alike stands here.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from unfooled import completing, shipped
+
 if TYPE_CHECKING:
     from unfooled.crafting import Saved
+    from unfooled.tracker import Tracker
 
 # Of a network of the user's own.
 Model = Annotated[
@@ -24,7 +28,8 @@ Model = Annotated[
 Dataset = Annotated[
     str | None,
     typer.Option(
-        help="Data set, or folder with one folder of images a class; a run knows its own."
+        help="Data set, or folder with one folder of images a class; a run knows its own.",
+        autocompletion=completing.datasets,
     ),
 ]
 Size = Annotated[
@@ -38,14 +43,21 @@ Mean = Annotated[
 ]
 Std = Annotated[str | None, typer.Option(help="Likewise.")]
 # Of an evaluation.
-Norm = Annotated[str, typer.Option(help="Linf, L2, L1, L0 or spatial.")]
+Norm = Annotated[
+    str,
+    typer.Option(help="Linf, L2, L1, L0 or spatial.", autocompletion=completing.norms),
+]
 Eps = Annotated[
     str | None,
     typer.Option(help="0.3 or 8/255; several as 0.1,0.3. The answer is at the largest."),
 ]
 Attacks = Annotated[
     list[str] | None,
-    typer.Option("--attack", help="See: unfooled list attacks. May be repeated; else autoattack."),
+    typer.Option(
+        "--attack",
+        help="See: unfooled list attacks. May be repeated; else autoattack.",
+        autocompletion=completing.attacks,
+    ),
 ]
 Option = Annotated[
     list[str] | None, typer.Option(help="Of the one attack, such as steps=10; may be repeated.")
@@ -53,11 +65,52 @@ Option = Annotated[
 N = Annotated[int, typer.Option("--n", help="Test images.")]
 # Of the work.
 Data = Annotated[Path | None, typer.Option(help="Folder of the data files.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or cuda.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completing.devices)]
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run; runs/NAME-NORM-EPS if none.")
 ]
 Workers = Annotated[int | None, typer.Option(help="Processes; one a core if not given.")]
+# Where else a run is kept. The value may be left out: see `whole`.
+Tensorboard = Annotated[
+    str | None,
+    typer.Option(metavar="[DIR]", help="Write event files too; in the run's folder if no DIR."),
+]
+Mlflow = Annotated[
+    str | None,
+    typer.Option(
+        metavar="[URI]", help="Log the run to an MLflow server too; MLFLOW_TRACKING_URI if no URI."
+    ),
+]
+_BARE = ("--tensorboard", "--mlflow")
+
+
+def whole(words: Sequence[str]) -> list[str]:
+    """What was typed, with an empty value for each option whose value was left out."""
+    after = [*words, "-"][1:]
+    return [
+        f"{word}=" if word in _BARE and following.startswith("-") else word
+        for word, following in zip(words, after, strict=True)
+    ]
+
+
+def trackers(tensorboard: str | None, mlflow: str | None) -> "list[Tracker]":
+    """The trackers that were asked for, before there is anything to write.
+
+    Raises:
+        InvalidOption: one cannot be used here; see `tracker.find`.
+    """
+    asked = {"tensorboard": tensorboard, "mlflow": mlflow}
+    if asked == dict.fromkeys(asked):
+        return []
+    from unfooled import tracker
+    from unfooled.errors import InvalidOption
+
+    for name, where in asked.items():
+        if where in shipped.studies() or (where or "").endswith(".toml"):
+            raise InvalidOption(
+                f"--{name} takes {where} for its own value; name the study before it"
+            )
+    return [tracker.find(name, where) for name, where in asked.items() if where is not None]
 
 
 def loaded(

@@ -8,10 +8,12 @@ at it, in any viewer of SVG.
 import csv
 import io
 import re
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unfooled.statistics import Estimate
@@ -114,6 +116,20 @@ def finished(canvas: "Canvas", *, tight: bool = True) -> str:
     # Words with a quotation mark are quoted by the other.
     said = rf"""<g id=(["']){_TIP}(.*?)\1>"""
     return re.sub(said, r'<g class="tip"><title>\2</title>', buffer.getvalue())
+
+
+def raster(svg: str, *, per_inch: float = 110.0) -> bytes:
+    """A finished figure as PNG, on white, with so many pixels an inch."""
+    import typst
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "figure.svg").write_text(svg)
+        (folder / "page.typ").write_text(
+            '#set page(width: auto, height: auto, margin: 4pt, fill: white)\n#image("figure.svg")\n'
+        )
+        made = typst.compile(folder / "page.typ", root=folder, format="png", ppi=per_inch)
+    return bytes(made)
 
 
 def end_labels(axis: "Axes", titles: Sequence[str], heights: Sequence[float]) -> None:

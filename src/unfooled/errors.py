@@ -54,5 +54,9 @@ class JobFailed(UnfooledError):
     """A training or an attack that ended without a result."""
 
 
+class TrackingFailed(UnfooledError):
+    """A place besides the run's folder that could not be written to; the run is whole."""
+
+
 class ContractBroken(UnfooledError, AssertionError):
     """An attack or a model that does not keep what it must; see `testing.py`."""

@@ -6,8 +6,9 @@ It is run, kept and told as every other study is.
 import math
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,9 @@ class Order:
         if self.n < 1:
             raise InvalidInput(f"the number of images must be at least 1; it is {self.n}")
         for eps in self.eps:
-            Threat(self.norm, eps).bounded()
+            threat = Threat(self.norm, eps)
+            threat.bounded()
+            threat.meant()
         if not self.eps or min(self.eps) <= 0 or list(self.eps) != sorted(set(self.eps)):
             found = ", ".join(f"{eps:g}" for eps in self.eps) or "none"
             raise InvalidThreat(
@@ -266,15 +269,24 @@ def evaluate(
         entries.append(
             Entry(title, Given("", sha256=loading.digest(network)), network, loaded.knows)
         )
-    sizes = (eps,) if isinstance(eps, int | float) else tuple(sorted(eps))
+    sizes = _sizes(eps)
     named_attacks = [attacks] if isinstance(attacks, str) else attacks
     asked = tuple((name, dict[str, Any]()) for name in named_attacks)
-    order = Order(norm, tuple(map(float, sizes)), asked, len(images))
+    order = Order(norm, sizes, asked, len(images))
     whole, note = study(entries, data, order)
     if folder is not None:
         return _reported(whole, Path(folder), data, entries, note)
     with tempfile.TemporaryDirectory() as name:
         return _reported(whole, Path(name), data, entries, note)
+
+
+def _sizes(eps: object) -> tuple[float, ...]:
+    """One number or several, ascending."""
+    several = eps if isinstance(eps, Iterable) and not isinstance(eps, str) else (eps,)
+    sizes = list(several)
+    if not all(isinstance(one, Real) and not isinstance(one, bool) for one in sizes):
+        raise InvalidThreat(f"eps must be a number such as 0.1, or several; it is {eps!r}")
+    return tuple(sorted(map(float, sizes)))
 
 
 def _reported(

@@ -240,7 +240,9 @@ class Attack(Named):
         if "surrogates" in self.options:
             raise ValueError("surrogates are the networks of the other recipes; leave them out")
         with _as_value_error():
-            attack.find(self.name, **self.options).takes(Threat(self.norm, self.eps[-1]))
+            largest = Threat(self.norm, self.eps[-1])
+            largest.meant()
+            attack.find(self.name, **self.options).takes(largest)
         return self
 
     @field_validator("eps")

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 
 from unfooled import colophon, tables
 from unfooled.assurance import assurance
-from unfooled.columns import Table, lined_up
 from unfooled.drawing import Figure
 from unfooled.evaluation import UNREAD
 from unfooled.figures import all_figures
 from unfooled.formulas import CROSS_ENTROPY, FGSM, PGD, Formula
+from unfooled.grid import Table, lined_up
 from unfooled.outcomes import WORST
 from unfooled.ranking import many
 from unfooled.report import Report

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from rich.text import Text
 
-from unfooled.terminal import Interrupted, busy, err, out
+from unfooled.errors import UnfooledError
+from unfooled.terminal import Interrupted, busy, err, lively, out
 
 if TYPE_CHECKING:
     from unfooled.report import Report
     from unfooled.run import Step
     from unfooled.study import Study
+    from unfooled.tracker import Tracker
 
 
 def performed(chosen: "Study", folder: Path, **how: Any) -> bool:
@@ -40,7 +42,7 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
         TextColumn("left"),
         console=err,
         transient=True,
-        disable=not err.is_terminal,
+        disable=not lively(),
         speed_estimate_period=120,
     )
     task = bar.add_task(f"{chosen.name}: starting", total=1.0, jobs="0")
@@ -76,7 +78,7 @@ def published(folder: Path) -> "Report":
     return made
 
 
-def published_beside(folders: Sequence[Path], out_folder: Path) -> None:
+def published_beside(folders: Sequence[Path], out_folder: Path) -> "list[Report]":
     """Lay several runs side by side, and show where that is.
 
     Raises:
@@ -102,6 +104,22 @@ def published_beside(folders: Sequence[Path], out_folder: Path) -> None:
     out.print()
     for path in paths:
         out.print(f"  {path}", soft_wrap=True, markup=False)
+    return list(reports.values())
+
+
+def tracked(made: "Report", folder: Path, trackers: "Sequence[Tracker]") -> bool:
+    """Write a run to each tracker, and show where; whether all went well."""
+    well = True
+    for one in trackers:
+        try:
+            with busy(f"writing to {one.name}"):
+                place = one.track(made, folder)
+        except UnfooledError as error:  # the run and its report are there
+            err.print(f"unfooled: {error}", markup=False, soft_wrap=True)
+            well = False
+        else:
+            out.print(f"  {one.name}: {place}", soft_wrap=True, markup=False)
+    return well
 
 
 def _told(made: "Report") -> None:

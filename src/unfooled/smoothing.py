@@ -24,7 +24,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from unfooled.borders import check_classes, check_input
-from unfooled.errors import InvalidOption
+from unfooled.errors import InvalidModel, InvalidOption
 from unfooled.gradients import forward, frozen, part_size
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels
@@ -97,6 +97,10 @@ def certify(
     _check(sigma, n0, n, alpha)
     check_input(images, labels)
     chosen, counted = _counts(model, images, labels, sigma, draws, n0, n)
+    if not (chosen.any() or counted.any()):
+        raise InvalidModel(
+            "the logits of every noisy image are NaN or infinite: there is no class to vote for"
+        )
     best = chosen.argmax(1)
     hits = counted.gather(1, best[:, None])[:, 0].numpy()
     least = lower(hits, n, alpha)

@@ -135,7 +135,7 @@ class Bundle:
 
     Attributes:
         whole: the name of the recipe with all.
-        left_out: transformations, and
+        left_out: transformations, one by one.
         recipes: the names of the recipes without them.
     """
 

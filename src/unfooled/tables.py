@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from unfooled.columns import Table
+from unfooled.grid import Table
 from unfooled.outcomes import CLEAN, CORRUPTED, CORRUPTION, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult

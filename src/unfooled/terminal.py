@@ -1,10 +1,12 @@
-"""The two streams of the command line, shared by the files of its commands."""
+"""The two streams of the command line, shared by the files of its commands.
+
+Colours are as NO_COLOR, FORCE_COLOR and TERM=dumb have them; rich looks at those.
+"""
 
 import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from rich.console import Console
 
@@ -12,14 +14,19 @@ out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
 def typed() -> str:
-    """The command as it was typed, for a shell."""
-    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    """The command as it was typed, for a shell; `python -m unfooled` is the same."""
+    return shlex.join(["unfooled", *sys.argv[1:]])
+
+
+def lively() -> bool:
+    """Whether a line may move: on a terminal that can, whatever colours are asked for elsewhere."""
+    return err.file.isatty() and not err.is_dumb_terminal
 
 
 @contextmanager
 def busy(what: str) -> Iterator[None]:
     """A word of patience on a terminal: the first import of torch takes seconds."""
-    if not err.is_terminal:
+    if not lively():
         yield
         return
     with err.status(f"{what} ..."):

@@ -109,5 +109,17 @@ class Threat:
         if math.isinf(self.eps):
             raise InvalidThreat("this attack needs a finite eps; it is infinite")
 
+    def meant(self) -> None:
+        """Let only an eps pass that somebody can have meant: no pixel can be moved by more than 1.
+
+        Raises:
+            InvalidThreat: it is finite and above 1 under Linf.
+        """
+        if self.norm == "Linf" and 1 < self.eps < math.inf:
+            raise InvalidThreat(
+                f"Linf eps is at most 1, in pixel units of 0 to 1; it is {self.eps:g}. Of pixels "
+                f"from 0 to 255 that would be {self.eps:g}/255"
+            )
+
     def __str__(self) -> str:
         return f"{self.norm} {self.eps:g}"

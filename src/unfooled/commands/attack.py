@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
+from unfooled import completing
 from unfooled.command import Data, Device, Mean, Std, Weights
 from unfooled.terminal import Interrupted, busy, err, out
 
@@ -22,12 +23,22 @@ def attack(
             "mine.py:FUNCTION, timm:NAME, FILE.pt2, FILE.onnx with --dataset."
         ),
     ],
-    name: Annotated[str, typer.Option("--attack", help="See: unfooled list attacks.")] = "pgd",
+    name: Annotated[
+        str,
+        typer.Option(
+            "--attack",
+            help="See: unfooled list attacks.",
+            autocompletion=completing.attacks,
+        ),
+    ] = "pgd",
     eps: Annotated[
         str | None,
         typer.Option(help="Such as 0.1, 8/255, or inf for the nearest; else a usual one."),
     ] = None,
-    norm: Annotated[str | None, typer.Option(help="Such as L2; else the attack's first.")] = None,
+    norm: Annotated[
+        str | None,
+        typer.Option(help="Such as L2; else the attack's first.", autocompletion=completing.norms),
+    ] = None,
     n: Annotated[int, typer.Option("--n", help="Test images.")] = 100,
     targets: Annotated[
         str | None,

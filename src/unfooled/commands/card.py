@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unfooled.terminal import busy, out
+from unfooled.terminal import busy, err, out
 
 
 def card(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a run.")]) -> None:
@@ -15,7 +15,8 @@ def card(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
         from unfooled import store
         from unfooled.report import gather
 
-        made = cards.cards(gather(run))
+        report = gather(run)
+        made = cards.cards(report)
         folder = run / "cards"
         folder.mkdir(exist_ok=True)
         for name, one in made.items():
@@ -24,3 +25,13 @@ def card(run: Annotated[Path, typer.Argument(metavar="RUN", help="Folder of a ru
     for name in made:
         for ending in ("md", "json"):
             out.print(f"  {folder / name}.{ending}", markup=False, soft_wrap=True)
+    left = cards.left_out(report)
+    for sentence in left:
+        err.print(
+            f"unfooled: {sentence}; the command that made the run does it again, and unfooled "
+            f"verify {run} says what is wrong",
+            markup=False,
+            soft_wrap=True,
+        )
+    if left:
+        raise typer.Exit(1)

@@ -12,15 +12,18 @@ from unfooled.command import (
     Device,
     Eps,
     Mean,
+    Mlflow,
     N,
     Norm,
     Option,
     Out,
     Size,
     Std,
+    Tensorboard,
     Workers,
+    trackers,
 )
-from unfooled.showing import performed, published
+from unfooled.showing import performed, published, tracked
 from unfooled.terminal import busy, typed
 
 
@@ -49,8 +52,11 @@ def evaluate(
     out_folder: Out = None,
     device: Device = "auto",
     workers: Workers = None,
+    tensorboard: Tensorboard = None,
+    mlflow: Mlflow = None,
 ) -> None:
     """Examine, attack and certify networks of your own, and write the report."""
+    wanted = trackers(tensorboard, mlflow)
     with busy("reading the networks"):
         from unfooled.asking import Words, asked
 
@@ -80,6 +86,6 @@ def evaluate(
         note=found.note,
         command=typed(),
     )
-    published(folder)
+    well = tracked(published(folder), folder, wanted) and well
     if not well:
         raise typer.Exit(1)

@@ -5,7 +5,8 @@ from typing import Annotated
 
 import typer
 
-from unfooled.showing import published, published_beside
+from unfooled.command import Mlflow, Tensorboard, trackers
+from unfooled.showing import published, published_beside, tracked
 
 
 def report(
@@ -14,9 +15,12 @@ def report(
     out: Annotated[Path, typer.Option(help="Where several runs are laid side by side.")] = Path(
         "runs/beside"
     ),
+    tensorboard: Tensorboard = None,
+    mlflow: Mlflow = None,
 ) -> None:
     """Write a run's report again from its facts, or lay several runs side by side."""
-    if len(run) == 1:
-        published(run[0])
-    else:
-        published_beside(run, out)
+    wanted = trackers(tensorboard, mlflow)
+    made = published_beside(run, out) if run[1:] else [published(run[0])]
+    well = [tracked(one, folder, wanted) for one, folder in zip(made, run, strict=True)]
+    if not all(well):
+        raise typer.Exit(1)

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from unfooled import shipped
-from unfooled.command import Data, Device, Workers
-from unfooled.showing import performed, published
+from unfooled import completing, shipped
+from unfooled.command import Data, Device, Mlflow, Tensorboard, Workers, trackers
+from unfooled.showing import performed, published, tracked
 from unfooled.terminal import busy, err
 
 if TYPE_CHECKING:
@@ -16,21 +16,36 @@ if TYPE_CHECKING:
 
 def study(
     which: Annotated[
-        str, typer.Argument(metavar="[FILE.toml | NAME]", help="A study file, or one of ours.")
+        str,
+        typer.Argument(
+            metavar="[FILE.toml | NAME]",
+            help="A study file, or one of ours.",
+            autocompletion=completing.studies,
+        ),
     ] = "mnist",
     data: Data = None,
     out_folder: Annotated[
         Path | None, typer.Option("--out", help="Folder of the run; runs/NAME if not given.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(help="Networks per recipe.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Take this data set instead.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(help="Take this data set instead.", autocompletion=completing.datasets),
+    ] = None,
     device: Device = "auto",
     workers: Workers = None,
     fallback: Annotated[
-        str | None, typer.Option(help="The study to run where the data cannot be had.")
+        str | None,
+        typer.Option(
+            help="The study to run where the data cannot be had.",
+            autocompletion=completing.studies,
+        ),
     ] = None,
+    tensorboard: Tensorboard = None,
+    mlflow: Mlflow = None,
 ) -> None:
     """Train the recipes, attack the networks, write the report."""
+    wanted = trackers(tensorboard, mlflow)
     chosen = _asked(which, dataset, seeds)
     note = ""
     with busy("reading the data"):
@@ -58,7 +73,7 @@ def study(
         source=shipped.file(which).read_text(),
         note=note,
     )
-    published(folder)
+    well = tracked(published(folder), folder, wanted) and well
     if not well:
         raise typer.Exit(1)
 

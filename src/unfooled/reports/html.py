@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 from unfooled.album import Album, album
 from unfooled.assurance import assurance
-from unfooled.columns import as_html
 from unfooled.drawing import COLOURS, Cell, Figure
+from unfooled.grid import as_html
 from unfooled.page import Page, doubts, limits, page, printed, steps, subtitle
 from unfooled.report import Report
 

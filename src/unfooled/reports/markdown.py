@@ -1,6 +1,6 @@
 """results.md: the answer and its tables, for a README or a pull request."""
 
-from unfooled.columns import Table
+from unfooled.grid import Table
 from unfooled.page import Page, page
 from unfooled.report import Report
 
