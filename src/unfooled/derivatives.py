@@ -72,7 +72,7 @@ def _averaged_whole(
 ) -> tuple[str, Back]:
     if layer.output_size not in (1, (1, 1)):
         raise InvalidModel(f"an adaptive average pool to {layer.output_size}; only 1 is known")
-    return _averaged(graph, nn.AvgPool2d(tuple(shapes[0][1:])), given, shapes)
+    return _averaged(graph, nn.AvgPool2d((shapes[0][1], shapes[0][2])), given, shapes)
 
 
 def _windows(

@@ -85,7 +85,7 @@ def alike(network: nn.Module, images: Images, labels: Labels, files: Sequence[Pa
             'what is written as ONNX is tried out by onnxruntime; pip install "unfooled[onnx]" '
             "brings it"
         ) from error
-    given = images.to(home(network)).requires_grad_()
+    given = images.detach().to(home(network), copy=True).requires_grad_()
     with frozen(network), torch.enable_grad():
         logits = network(given)
         loss = F.cross_entropy(logits, labels.to(logits.device), reduction="sum")
@@ -134,7 +134,7 @@ def _laid_out(network: nn.Module) -> tuple[list[fx.Node], dict[fx.Node, nn.Modul
 def _layer(network: nn.Module, node: fx.Node) -> nn.Module:
     if node.op == "call_module":
         return network.get_submodule(str(node.target))
-    if node.target in _SUMS and len(node.args) == 2 and not node.kwargs:
+    if node.target in _SUMS and len(_inputs(node)) == 2 and not node.kwargs:
         return Sum()
     if node.target in _RECTIFIERS:
         return nn.ReLU()
