@@ -201,10 +201,8 @@ def page() -> str:
     policy = re.sub(r";\s*frame-ancestors [^;]*", "", policy)
     policy = policy.replace("script-src ", "script-src 'self' 'wasm-unsafe-eval' ", 1)
     policy += "; worker-src 'self'"
-    first = f'<meta http-equiv="Content-Security-Policy" content="{policy}">'
-    text, heads = re.subn(r"<head>", lambda _: f"<head>\n{first}", text, count=1)
-    engine = '<script src="engine.js"></script>\n'
-    text, scripts = re.subn(r"<script>", lambda _: f"{engine}<script>", text, count=1)
-    if heads != 1 or scripts != 1:
-        raise ValueError("the page has no head, or no script")
+    first = f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
+    for tag, before in (("title", first), ("script", '<script src="engine.js"></script>\n')):
+        place = text.index(f"<{tag}")
+        text = text[:place] + before + text[place:]
     return text
