@@ -1,8 +1,8 @@
 from pathlib import Path
 
 import pytest
-import toys
 import torch
+import toys
 from torch import nn
 
 from unfooled.derivatives import there

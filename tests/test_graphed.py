@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-import toys
 import torch
 import torch.nn.functional as F
+import toys
 from torch import Tensor, nn
 
 from unfooled import catalog, graphed, model, onnx
@@ -120,5 +120,5 @@ def test_another_network_is_not_alike(tmp_path: Path) -> None:
     other = toys.rectified()
     with torch.no_grad():
         other[-1].bias += 10 * graphed.NEAR  # type: ignore[index, union-attr, operator]
-    with pytest.raises(InvalidModel, match="answers otherwise, by 1.0e-03"):
+    with pytest.raises(InvalidModel, match=r"answers otherwise, by 1.0e-03"):
         alike(other, images, LABELS, files)

@@ -15,6 +15,7 @@ from unfooled.demo.desk import WAITING
 from unfooled.demo.playing import Game, Watch
 from unfooled.demo.serving import Hall, own_host
 
+
 @contextmanager
 def opened(hall: Hall) -> Iterator[httpx.Client]:
     many = httpx.Limits(max_connections=60)
@@ -215,14 +216,18 @@ def test_only_addresses_and_known_names_are_our_host(host: str, ours: bool) -> N
     ],
 )
 @pytest.mark.parametrize("path", ["/", "/api/about", "/api/craft"])
-def test_another_page_gets_nothing(client: httpx.Client, headers: dict[str, str], path: str) -> None:
+def test_another_page_gets_nothing(
+    client: httpx.Client, headers: dict[str, str], path: str
+) -> None:
     answer = client.request("POST" if "craft" in path else "GET", path, headers=headers)
     assert answer.status_code == 403
     assert "answers" in answer.json()["error"]
 
 
 def test_our_own_origin_is_let_in(client: httpx.Client, question: dict[str, Any]) -> None:
-    answer = client.post("/api/craft", json=question, headers={"origin": str(client.base_url).rstrip("/")})
+    answer = client.post(
+        "/api/craft", json=question, headers={"origin": str(client.base_url).rstrip("/")}
+    )
     assert answer.status_code == 200
 
 

@@ -1,5 +1,6 @@
 """The command `unfooled demo`."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -29,10 +30,24 @@ def demo(
     no_browser: Annotated[  # noqa: FBT002
         bool, typer.Option("--no-browser", help="Only print the address.")
     ] = False,
+    export: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the page into this folder instead, as files that any web server can show: "
+            "all is computed in the visitor's browser. Without RUN it is about the digits."
+        ),
+    ] = None,
+    runtime: Annotated[
+        Path | None,
+        typer.Option(help="For --export without a network: the npm package, as file or folder."),
+    ] = None,
     data: Data = None,
     device: Device = "auto",
 ) -> None:
     """Draw a digit, fool the networks of a run live, and see what each reads."""
+    if export is not None:
+        _exported(run, export, runtime, data=data, device=device)
+        return
     with busy("reading the networks"):
         from unfooled.demo import hosting
 
@@ -47,6 +62,35 @@ def demo(
             hosting.serve(hall, door, device=device, opened=opened, told=told)
     except Interrupted:
         out.print("\nThe page is closed.")
+
+
+def _exported(
+    run: Path | None, folder: Path, runtime: Path | None, *, data: Path | None, device: str
+) -> None:
+    """The page in a folder, and how to look at it."""
+    with busy("reading the networks"):
+        from unfooled.demo import homemade, opening, site
+        from unfooled.demo.runtime import files
+        from unfooled.run import chosen
+
+        site.free(folder)
+        found, place = files(runtime), chosen(device)
+        game = None if run is None else opening.of_run(run, data=data, device=place)
+    if game is None:
+        with _progress() as told:
+            game = homemade.homemade(told, device=place)
+    with busy("writing the page"):
+        made = site.write(game, folder, found)
+    for sentence in made.left_out:
+        err.print(f"unfooled: {sentence}", markup=False, soft_wrap=True)
+    out.print(
+        f"[bold]{folder}[/bold] holds the page about {len(made.recipes)} networks: {made.files} "
+        f"files, {made.size / 1e6:.1f} MB, of which {sum(map(len, found.values())) / 1e6:.1f} MB "
+        "are ONNX Runtime Web.",
+        soft_wrap=True,
+    )
+    words = f"To look at it: python -m http.server -d {shlex.quote(str(folder))} 8000"
+    out.print(f"{words}, then open http://localhost:8000", markup=False, soft_wrap=True)
 
 
 @contextmanager

@@ -100,7 +100,8 @@ def _fetched() -> bytes:
             f"Node.js, or, {_ELSEWHERE}"
         )
     with tempfile.TemporaryDirectory() as folder:
-        command = [npm, "pack", PACKAGE, "--prefer-offline", "--ignore-scripts", "--silent"]
+        how = ["--prefer-offline", "--ignore-scripts", "--fetch-retries=0", "--loglevel=error"]
+        command = [npm, "pack", PACKAGE, *how]
         try:
             done = subprocess.run(
                 command, cwd=folder, capture_output=True, text=True, timeout=_PATIENCE, check=True

@@ -82,15 +82,15 @@ def write(game: Game, folder: Path, runtime: Mapping[str, bytes]) -> Site:
     arriving = {name: len(content) for name, content in files.items() if not _module(name)}
     files |= _texts(game, list(networks), left_out)
     told = _told(game, networks, left_out, arriving, sorted([*files, _ABOUT]))
-    stale = [name for name in _earlier(folder) or () if name not in files and name != _ABOUT]
     # First of all what says that the folder is ours: after a broken attempt it can be used again.
-    for name, content in {_ABOUT: json.dumps(told, indent=1).encode(), **files}.items():
+    files = {_ABOUT: json.dumps(told, indent=1).encode(), **files}
+    stale = [name for name in _earlier(folder) or () if name not in files]
+    for name, content in files.items():
         _put(folder / name, content)
     for name in stale:
         (folder / name).unlink(missing_ok=True)
-    sizes = [len(content) for content in files.values()]
     titles = tuple(game.players[place].title for place in networks)
-    return Site(len(sizes) + 1, sum(sizes), titles, tuple(left_out))
+    return Site(len(files), sum(map(len, files.values())), titles, tuple(left_out))
 
 
 def _put(path: Path, content: bytes) -> None:

@@ -41,7 +41,9 @@ window.unfooledEngine = (() => {
     about(onProgress = () => {}) {
       arriving = ({ arrived, whole }) => {
         const megabytes = (bytes) => (bytes / 1e6).toFixed(1);
-        const line = `Loading the networks: ${megabytes(arrived)} of ${megabytes(whole)} MB …`;
+        const line = arrived < whole
+          ? `Loading the networks: ${megabytes(arrived)} of ${megabytes(whole)} MB …`
+          : "Starting the networks …";
         onProgress({ share: arrived / whole, line });
       };
       return ask("about");
