@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from unfooled.command import Data, Device
+from unfooled.errors import InvalidOption
 from unfooled.terminal import Interrupted, busy, err, out
 
 
@@ -48,6 +49,8 @@ def demo(
     if export is not None:
         _exported(run, export, runtime, data=data, device=device)
         return
+    if runtime is not None:
+        raise InvalidOption("--runtime is for --export alone; add --export FOLDER, or leave it out")
     with busy("reading the networks"):
         from unfooled.demo import hosting
 
@@ -70,11 +73,11 @@ def _exported(
     """The page in a folder, and how to look at it."""
     with busy("reading the networks"):
         from unfooled.demo import homemade, opening, site
-        from unfooled.demo.runtime import files
+        from unfooled.demo import runtime as onnx_web
         from unfooled.run import chosen
 
         site.free(folder)
-        found, place = files(runtime), chosen(device)
+        found, place = onnx_web.files(runtime), chosen(device)
         game = None if run is None else opening.of_run(run, data=data, device=place)
     if game is None:
         with _progress() as told:
