@@ -57,8 +57,6 @@ def asked(game: Game, **changes: object) -> Asked:
     return Asked(**{**given, **changes})  # type: ignore[arg-type]
 
 
-
-
 @contextmanager
 def served(hall: Hall) -> Iterator[str]:
     """The address at which it is served, by the real server in a thread of this process."""
