@@ -70,7 +70,10 @@ def door(host: str, port: int | None) -> Door:
             if error.errno != errno.EADDRINUSE:
                 raise InvalidOption(f"cannot listen at {host}: {error.strerror}") from error
             continue
-        return _door(listening, host, candidate)
+        note = ""
+        if port is None and candidate != _PORT:
+            note = f"port {_PORT} is in use, so it is {candidate}"
+        return _door(listening, host, note)
     where = f"port {port} is" if port is not None else f"ports {_PORT} to {_PORT + _TRIED - 1} are"
     raise InvalidOption(f"{where} in use; choose another by --port, or 0 for any")
 
@@ -89,9 +92,8 @@ def _listening(host: str, port: int) -> socket.socket:
     return found
 
 
-def _door(listening: socket.socket, host: str, asked: int) -> Door:
+def _door(listening: socket.socket, host: str, note: str) -> Door:
     port = listening.getsockname()[1]
-    note = f"port {_PORT} is in use, so it is {port}" if _PORT < asked < _PORT + _TRIED else ""
     names = {host.lower()}
     if host not in _LOOPBACK:
         own = socket.gethostname().lower()

@@ -125,7 +125,9 @@ def _words(name: str, options: Mapping[str, Any]) -> str:
 
 
 def _value(value: Any) -> str:
-    return " to ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    """Two ends as "0.9 to 1.1", or as one where they are the same."""
+    ends = list(dict.fromkeys(value)) if isinstance(value, list | tuple) else [value]
+    return " to ".join(map(str, ends))
 
 
 def _takes(network: nn.Module, name: str, data: Dataset) -> bool:

@@ -148,12 +148,19 @@ def about(game: Game) -> dict[str, Any]:
             for one in game.players
         ],
         "attacks": [
-            {"name": one.name, "title": one.title, "knows": one.knows, "targeted": True}
+            {"name": one.name, "title": _title(one), "knows": one.knows, "targeted": True}
             for one in game.attacks
         ],
         "samples": len(data.test),
         "certificates": any(one.bounded for one in game.players),
     }
+
+
+def _title(attack: Attack) -> str:
+    """Such as "Square-500", which says how many queries it may take."""
+    queries = attack.all_options.get("queries")
+    title = attack.title[:1].upper() + attack.title[1:]
+    return title if queries is None else f"{title}-{queries}"
 
 
 def sample(game: Game, place: int) -> dict[str, Any]:

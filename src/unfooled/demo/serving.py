@@ -148,7 +148,7 @@ def page() -> tuple[str, str]:
     hashes = {
         kind: " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()}'"
-            for block in re.findall(rf"<{kind}[^>]*>(.*?)</{kind}>", text, re.DOTALL)
+            for block in re.findall(rf"<{kind}\b[^>]*>(.*?)</{kind}>", text, re.DOTALL)
         )
         for kind in ("script", "style")
     }
