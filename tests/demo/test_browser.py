@@ -25,6 +25,7 @@ from unfooled.threat import Threat
 sync_api = pytest.importorskip("playwright.sync_api")
 
 NEAR = 1e-4
+PATIENT = 60_000  # milliseconds, for a machine with much else to do
 # What the graphs answer, asked past the engine.
 ANSWERS = """async ([graph, gradient, weights, image, label, shape]) => {
   const ort = await import("/runtime/ort.wasm.bundle.min.mjs");
@@ -93,11 +94,12 @@ def page(address: str) -> Iterator[Any]:
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path)
         page = browser.new_page(viewport={"width": 390, "height": 844})
+        page.set_default_timeout(PATIENT)
         page.on("console", lambda one: one.type in ("error", "warning") and wrong.append(one.text))
         page.on("pageerror", lambda one: wrong.append(str(one)))
         page.on("request", lambda one: one.url.startswith(address) or wrong.append(one.url))
         page.goto(address)
-        page.wait_for_selector("body[data-done]", timeout=60_000)
+        page.wait_for_selector("body[data-done]")
         yield page
         browser.close()
     assert [one for one in wrong if not one.startswith(("data:", "blob:"))] == []
@@ -145,9 +147,9 @@ def test_the_reading_changes_with_eps(page: Any, shown: Game) -> None:
     page.locator("#place").blur()
     verdict = page.locator("#net-plain .verdict")
     page.locator("#eps").fill("0")
-    sync_api.expect(verdict).to_have_text(re.compile("✓ reads"))
+    sync_api.expect(verdict).to_have_text(re.compile("✓ reads"), timeout=PATIENT)
     page.locator("#eps").fill(str(shown.eps_max))
-    sync_api.expect(verdict).to_have_text(re.compile("✗ reads .* fooled"))
+    sync_api.expect(verdict).to_have_text(re.compile("✗ reads .* fooled"), timeout=PATIENT)
 
 
 def test_logits_and_gradient_are_torchs(page: Any, shown: Game) -> None:
