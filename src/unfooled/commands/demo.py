@@ -71,13 +71,14 @@ def _exported(
     run: Path | None, folder: Path, runtime: Path | None, *, data: Path | None, device: str
 ) -> None:
     """The page in a folder, and how to look at it."""
-    with busy("reading the networks"):
+    with busy("looking for ONNX Runtime Web, which npm fetches the first time"):
         from unfooled.demo import homemade, opening, site
         from unfooled.demo import runtime as onnx_web
         from unfooled.run import chosen
 
         site.free(folder)
         found, place = onnx_web.files(runtime), chosen(device)
+    with busy("reading the networks"):
         game = None if run is None else opening.of_run(run, data=data, device=place)
     if game is None:
         with _progress() as told:

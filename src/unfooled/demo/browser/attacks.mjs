@@ -96,6 +96,7 @@ export async function pgd(network, image, goal, eps, next, { steps, step_size, r
       if (wanted(goal, read(logits))) return { image: current, queries: null };
       current = within(image, along(current, signs, size), eps);
     }
+    if (restart + 1 < restarts && wanted(goal, read(await network.logits(current)))) break;
   }
   return { image: current, queries: null };
 }
