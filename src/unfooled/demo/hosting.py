@@ -150,7 +150,7 @@ def serve(
         opened()
         server(hall).run(sockets=[door.listening])
     finally:
-        hall.desk.close()
+        hall.close()
         door.listening.close()
 
 
