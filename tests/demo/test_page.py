@@ -120,6 +120,8 @@ def test_a_digit_is_drawn_and_fooled(opened: Callable[..., Page], tmp_path: Path
     certified = expect(page.locator(".net").first)
     certified.to_contain_text("certified to 0.", timeout=PATIENT)
     certified.to_contain_text("nobody knows between", timeout=PATIENT)
+    last = expect(page.locator(".net").last)
+    last.to_contain_text("certified", timeout=4 * PATIENT)
     page.screenshot(path=(FIGURES if PICTURED else tmp_path) / "demo.png", full_page=True)
     page.get_by_label("Wanted").select_option("3")
     expect(page.locator("#sentence")).to_contain_text("towards 3", timeout=PATIENT)

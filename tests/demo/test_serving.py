@@ -12,7 +12,7 @@ import pytest
 
 from unfooled.demo import serving
 from unfooled.demo.desk import WAITING
-from unfooled.demo.playing import Game, Watch
+from unfooled.demo.playing import Game
 from unfooled.demo.serving import Hall, own_host
 
 
@@ -225,6 +225,12 @@ def test_another_page_gets_nothing(
     assert "answers" in answer.json()["error"]
 
 
+def test_a_link_from_elsewhere_may_lead_to_the_page(client: httpx.Client) -> None:
+    followed = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "navigate"}
+    assert client.get("/", headers=followed).status_code == 200
+    assert client.post("/api/craft", json={}, headers=followed).status_code == 403
+
+
 def test_our_own_origin_is_let_in(client: httpx.Client, question: dict[str, Any]) -> None:
     answer = client.post(
         "/api/craft", json=question, headers={"origin": str(client.base_url).rstrip("/")}
@@ -298,17 +304,3 @@ def test_an_attack_that_fails_says_so(
     for name, body in (("craft", question), ("smallest", search(question))):
         answer = client.post(f"/api/{name}", json=body)
         assert json.loads(answer.text) == {"error": "the gradient is NaN"}
-
-
-def test_a_desk_that_closes_gives_up_what_is_under_way(game: Game) -> None:
-    hall, begun = Hall(game), threading.Event()
-
-    def for_ever(watch: Watch) -> None:
-        begun.set()
-        while True:
-            watch.check()
-
-    _, future = hall.desk.submit(for_ever)
-    begun.wait(10)
-    hall.close()
-    assert "nobody waits" in str(future.exception())

@@ -50,6 +50,11 @@ def of_run(folder: Path, *, data: Path | None, device: str) -> Game:
         UnknownName, DataMissing, InvalidData, InvalidModel: as `dataset.find`, `worker.judged`.
     """
     study, _ = report.asked(folder)
+    if any(recipe.given is not None and not recipe.given.which for recipe in study.recipes):
+        raise RunRefused(
+            f"{folder}: its networks were handed over by a Python program, so there is no file to "
+            "read them from"
+        )
     recorded = {name: (file, sha) for file, (name, sha) in store.files(folder).items()}
     if code := auditing.code(folder):
         raise InvalidOption(

@@ -128,7 +128,10 @@ class _Guard:
         for origin in (value for key, value in given if key == "origin"):
             if origin != f"http://{hosts[0]}":
                 return "this page answers to its own scripts only"
-        if any(key == "sec-fetch-site" and value == "cross-site" for key, value in given):
+        about = dict(given)
+        # A link from elsewhere may lead here, which shows the page and tells nobody anything.
+        followed = about.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
+        if about.get("sec-fetch-site") == "cross-site" and not followed:
             return "this page answers to its own scripts only"
         return ""
 
