@@ -68,6 +68,6 @@ def served(hall: Hall) -> Iterator[str]:
         yield door.address
     finally:
         server.should_exit = True
-        hall.desk.close()
+        hall.close()
         thread.join()
         door.listening.close()

@@ -79,7 +79,7 @@ def test_the_newest_run_is_shown_or_the_small_study(
     assert other.game is None
     assert "not runs/broken" in said
     for one in (hall, found, other):
-        one.desk.close()
+        one.close()
 
 
 def test_a_browser_is_opened_only_where_there_is_a_screen(monkeypatch: pytest.MonkeyPatch) -> None:

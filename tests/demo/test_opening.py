@@ -32,7 +32,7 @@ def test_a_runs_networks_are_on_the_page_one_a_recipe(small_run: Path) -> None:
         "GaussianNoise (sigma 0.2)",
         "training: adversarial (steps 1)",
     ]
-    assert all(one.bounded for one in game.players)
+    assert all(one.proven is not None for one in game.players)
     assert game.eps_max == 0.2
     assert [one.name for one in game.attacks] == ["fgsm", "pgd", "square"]
 
@@ -101,7 +101,7 @@ def test_what_cannot_be_done_with_a_network_is_not_offered() -> None:
     data = dataset.find("digits")
     wide = opening.player(Recipe("wide", "Wide"), "", Wide(), data)
     sealed = opening.player(Recipe("sealed", "Sealed"), "", Sealed(), data)
-    assert not wide.bounded
+    assert wide.proven is None
     game = opening.game(toys.study(), data, [wide, sealed], "")
     assert [one.name for one in game.attacks] == ["square"]
 

@@ -11,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 import uvicorn
 
 from unfooled.demo import homemade, opening, serving
 from unfooled.demo.playing import Watch
 from unfooled.demo.serving import Hall
 from unfooled.errors import InvalidOption, UnfooledError, brief
-from unfooled.run import chosen
+from unfooled.run import chosen, cores
 
 _PORT, _TRIED = 8765, 50
 _RUNS = Path("runs")
@@ -144,14 +145,20 @@ def serve(
         opened: called as soon as the page can be had.
         told: called with the share of the training that is done, and what is trained.
     """
+    share_cores()
     if hall.game is None:
         hall.desk.submit(lambda watch: _train(hall, watch, chosen(device), told), math.inf)
     try:
         opened()
         server(hall).run(sockets=[door.listening])
     finally:
-        hall.desk.close()
+        hall.close()
         door.listening.close()
+
+
+def share_cores() -> None:
+    """Half of the cores for the attacks, and half for the proofs, which go on meanwhile."""
+    torch.set_num_threads(max(1, cores() // 2))
 
 
 def server(hall: Hall) -> uvicorn.Server:

@@ -1,5 +1,6 @@
 """Where the networks of a page come from: a run's folder, or a small study that is trained here."""
 
+import copy
 import hashlib
 import math
 import time
@@ -26,7 +27,7 @@ _ATTACKS: Mapping[str, Mapping[str, Any]] = {"fgsm": {}, "pgd": {}, "square": {"
 _DRAWABLE = ("mnist", "digits", "emnist", "kmnist")
 _INK = 0.2  # above it, a pixel belongs to what was written
 _WIDEST = 8192  # numbers in a layer; the time of linear bounds grows with their square
-_PATIENCE = 1.0  # seconds that one bound may take
+_PATIENCE = 2.0  # seconds of computing that one bound may take
 _SEEN = 500  # test images by which the usual size of the ink is told
 
 
@@ -49,6 +50,11 @@ def of_run(folder: Path, *, data: Path | None, device: str) -> Game:
         UnknownName, DataMissing, InvalidData, InvalidModel: as `dataset.find`, `worker.judged`.
     """
     study, _ = report.asked(folder)
+    if any(recipe.given is not None and not recipe.given.which for recipe in study.recipes):
+        raise RunRefused(
+            f"{folder}: its networks were handed over by a Python program, so there is no file to "
+            "read them from"
+        )
     recorded = {name: (file, sha) for file, (name, sha) in store.files(folder).items()}
     if code := auditing.code(folder):
         raise InvalidOption(
@@ -103,8 +109,8 @@ def game(study: Study, data: Dataset, players: Sequence[Player], words: str) -> 
 
 def player(recipe: Recipe, note: str, network: nn.Module, data: Dataset) -> Player:
     """A network on the page; whether it has bounds is tried out on one image."""
-    bounded = _bounded(network, data)
-    return Player(recipe.name, recipe.title, recipe.control, note, network, bounded)
+    proven = copy.deepcopy(network) if _bounded(network, data) else None
+    return Player(recipe.name, recipe.title, recipe.control, note, network, proven)
 
 
 def told(recipe: Recipe) -> str:
@@ -146,11 +152,11 @@ def _bounded(network: nn.Module, data: Dataset) -> bool:
         layers = model.layers(network, channels=data.channels, size=data.size)
         if max(math.prod(layer.output) for layer in layers) > _WIDEST:
             return False
-        start = time.perf_counter()
+        start = time.process_time()
         bounds.certified(network, image, labels, Threat(NORM, 0.01))
     except Exception:  # whatever a user's network makes of hooks and of double precision
         return False
-    return time.perf_counter() - start < _PATIENCE
+    return time.process_time() - start < _PATIENCE
 
 
 def _box(split: Split) -> int:

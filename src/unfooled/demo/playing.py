@@ -26,7 +26,9 @@ from unfooled.victim import Passes
 
 NORM = "Linf"
 _STEPS = 100  # of an attack that takes many eps at once, up to the largest
-_HALVINGS = 7  # of the others, and of the certificates: the largest eps / 128
+_HALVINGS = 7  # of the others: down to the largest eps / 128
+# Certificates are looked for among the largest eps times these, as a bound takes half a second.
+_SHARES: tuple[float, ...] = tuple(2.0 ** (step / 4 - 7) for step in range(29))
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,8 @@ class Player:
         control: "positive", "sham" or "".
         note: how it was made, in words.
         network: in eval mode, on its device.
-        bounded: whether `bounds` knows its layers, and is quick enough for a page.
+        proven: a copy of it that another thread may ask for bounds meanwhile; None where `bounds`
+            does not know its layers, or takes too long for a page.
     """
 
     name: str
@@ -47,7 +50,7 @@ class Player:
     control: str
     note: str
     network: nn.Module = field(repr=False)
-    bounded: bool = False
+    proven: nn.Module | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -108,12 +111,14 @@ class Watch:
     Attributes:
         name: of the network that is attacked now.
         passes: what its attack has taken so far, while it is under way.
+        found: of the networks that are through, where that is known before the whole answer.
         stopped: set by whoever no longer waits.
         until: the monotonic time at which it is given up.
     """
 
     name: str = ""
     passes: Passes | None = None
+    found: list[dict[str, Any]] = field(default_factory=list)
     stopped: bool = False
     until: float = math.inf
 
@@ -152,7 +157,7 @@ def about(game: Game) -> dict[str, Any]:
             for one in game.attacks
         ],
         "samples": len(data.test),
-        "certificates": any(one.bounded for one in game.players),
+        "certificates": any(one.proven is not None for one in game.players),
     }
 
 
@@ -260,35 +265,30 @@ def _smallest(player: Player, asked: Asked, most: float, watch: Watch) -> float 
 
 
 def certified(game: Game, asked: Asked, watch: Watch) -> list[dict[str, Any]]:
-    """The largest eps within which each network is shown to read the label, whatever is done.
+    """An eps within which each network is shown to read the label, whatever is done to the image.
 
-    0 where it is shown for none. A network without bounds is left out.
+    0 where it is shown for none that was tried. A network without bounds is left out.
     """
-    return [
-        {"name": player.name, "eps": _certified(player, asked, game.eps_max, watch)}
-        for player in _players(game, watch)
-        if player.bounded
-    ]
+    for player in _players(game, watch):
+        if player.proven is not None:
+            eps = _certified(player.proven, asked, game.eps_max, watch)
+            watch.found.append({"name": player.name, "eps": eps})
+    return list(watch.found)
 
 
-def _certified(player: Player, asked: Asked, most: float, watch: Watch) -> float:
-    label = _label(predict(player.network, asked.image), asked)
+def _certified(network: nn.Module, asked: Asked, most: float, watch: Watch) -> float:
+    label = _label(predict(network, asked.image), asked)
     if label == evaluation.UNREAD:
         return 0.0
     labels = torch.tensor([label], device=asked.image.device)
-
-    def stands(eps: float) -> bool:
+    tried = [0.0, *(most * share for share in _SHARES)]
+    stands, open_ = 0, len(tried)  # places: nothing at all is shown at 0
+    while open_ - stands > 1:
         watch.check()
-        threat = Threat(NORM, eps)
-        return bool(bounds.certified(player.network, asked.image, labels, threat)[0])
-
-    if stands(most):
-        return most
-    shown, open_ = 0.0, most
-    for _ in range(_HALVINGS):
-        middle = (shown + open_) / 2
-        shown, open_ = (middle, open_) if stands(middle) else (shown, middle)
-    return shown
+        middle = (stands + open_) // 2
+        shown = bounds.certified(network, asked.image, labels, Threat(NORM, tried[middle]))
+        stands, open_ = (middle, open_) if bool(shown[0]) else (stands, middle)
+    return tried[stands]
 
 
 def _swept(

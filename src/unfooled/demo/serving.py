@@ -30,6 +30,7 @@ from unfooled.demo.playing import Asked, Game, Watch
 from unfooled.errors import InvalidInput, UnfooledError
 
 PAGE = Path(__file__).with_name("page.html")
+Found = list[dict[str, Any]]
 _LOOK = 0.1  # seconds between two looks at how far an attack has got
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -50,6 +51,7 @@ class Hall:
         failed: why there is nothing to show; "" if all is well.
         names: hosts that a browser may ask for, besides addresses and localhost.
         desk: that answers.
+        proofs: that answers what is certified, which takes seconds; an attack must not wait for it.
     """
 
     game: Game | None = None
@@ -58,6 +60,12 @@ class Hall:
     failed: str = ""
     names: frozenset[str] = frozenset()
     desk: Desk = field(default_factory=Desk)
+    proofs: Desk = field(default_factory=Desk)
+
+    def close(self) -> None:
+        """Nothing is answered any more."""
+        self.desk.close()
+        self.proofs.close()
 
 
 class Refused(Exception):
@@ -75,12 +83,14 @@ def app(hall: Hall) -> ASGIApp:
         Route("/favicon.ico", _nothing),
         Route("/api/about", partial(_about, hall=hall)),
         Route("/api/sample/{place:int}", partial(_sample, hall=hall)),
-        Route("/api/craft", partial(_craft, hall=hall), methods=["POST"]),
         *(
-            Route(f"/api/{name}", partial(_asked, hall=hall, read=read, do=do), methods=["POST"])
-            for name, read, do in (
-                ("smallest", wire.smallest, playing.smallest),
-                ("certified", wire.certified, playing.certified),
+            Route(
+                f"/api/{name}", partial(_ask, hall=hall, read=read, do=do, at=at), methods=["POST"]
+            )
+            for name, read, do, at in (
+                ("craft", wire.craft, playing.craft, hall.desk),
+                ("smallest", wire.smallest, playing.smallest, hall.desk),
+                ("certified", wire.certified, playing.certified, hall.proofs),
             )
         ),
     ]
@@ -118,7 +128,10 @@ class _Guard:
         for origin in (value for key, value in given if key == "origin"):
             if origin != f"http://{hosts[0]}":
                 return "this page answers to its own scripts only"
-        if any(key == "sec-fetch-site" and value == "cross-site" for key, value in given):
+        about = dict(given)
+        # A link from elsewhere may lead here, which shows the page and tells nobody anything.
+        followed = about.get("sec-fetch-mode") == "navigate" and scope["method"] == "GET"
+        if about.get("sec-fetch-site") == "cross-site" and not followed:
             return "this page answers to its own scripts only"
         return ""
 
@@ -188,38 +201,27 @@ async def _sample(request: Request, hall: Hall) -> Response:
     return JSONResponse(playing.sample(game, place))
 
 
-async def _asked(
+async def _ask(
     request: Request,
     hall: Hall,
     read: Callable[[bytes, Game], Asked],
-    do: Callable[[Game, Asked, Watch], list[dict[str, Any]]],
+    do: Callable[[Game, Asked, Watch], Found],
+    at: Desk,
 ) -> Response:
-    game = _ready(hall)
-    asked = read(await _body(request, wire.room(game)), game)
-    watch, future = hall.desk.submit(partial(do, game, asked))
-    wrapped = asyncio.wrap_future(future)
-    try:
-        while not (await asyncio.wait({wrapped}, timeout=_LOOK))[0]:
-            if await request.is_disconnected():
-                return Response(status_code=499)  # to nobody
-        return JSONResponse(wrapped.result())
-    finally:
-        watch.stopped = True
-        wrapped.cancel()
-
-
-async def _craft(request: Request, hall: Hall) -> Response:
     """Lines of JSON: how far it has got, as often as that changes, and at last what was found."""
     game = _ready(hall)
-    asked = wire.craft(await _body(request, wire.room(game)), game)
-    watch, future = hall.desk.submit(partial(playing.craft, game, asked))
+    asked = read(await _body(request, wire.room(game)), game)
+    watch, future = at.submit(partial(do, game, asked))
     return StreamingResponse(_lines(watch, future), media_type="application/x-ndjson")
 
 
-async def _lines(watch: Watch, future: Future[list[dict[str, Any]]]) -> AsyncIterator[str]:
-    wrapped = asyncio.wrap_future(future)
+async def _lines(watch: Watch, future: Future[Found]) -> AsyncIterator[str]:
+    wrapped, told = asyncio.wrap_future(future), 0
     try:
         while not (await asyncio.wait({wrapped}, timeout=_LOOK))[0]:
+            for one in watch.found[told:]:
+                told += 1
+                yield json.dumps({"found": one}) + "\n"
             if watch.passes is not None:
                 queries = int(watch.passes.forward.sum())
                 yield json.dumps({"name": watch.name, "queries": queries}) + "\n"
@@ -227,7 +229,7 @@ async def _lines(watch: Watch, future: Future[list[dict[str, Any]]]) -> AsyncIte
             yield json.dumps({"results": wrapped.result()}) + "\n"
         except UnfooledError as error:
             yield json.dumps({"error": str(error)}) + "\n"
-    finally:
+    finally:  # also where the browser has gone
         watch.stopped = True
         wrapped.cancel()
 
