@@ -50,7 +50,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def command() -> str:
     """The command that runs now; folders, which are this machine's own, as DIR."""
     words = ["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]
-    return re.sub(r"(--data|--out|--plain|--certified)[ =]\S+", r"\1 DIR", shlex.join(words))
+    return re.sub(r"(--data|--out|--plain|--certified|--run)[ =]\S+", r"\1 DIR", shlex.join(words))
 
 
 def machine() -> str:

@@ -29,7 +29,7 @@ app = typer.Typer(
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
 COMMANDS = (
     *("study", "evaluate", "gate", "report", "card", "verify"),
-    *("attack", "doctor", "smooth", "compare_tools"),
+    *("attack", "demo", "doctor", "smooth", "compare_tools"),
 )
 for name in COMMANDS:
     command = getattr(importlib.import_module(f"unfooled.commands.{name}"), name)

@@ -61,7 +61,11 @@ def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
                 if name not in kept:
                     continue
                 found = Evaluation.of_arrays(packing.unpacked(_whole(folder, *kept[name])))
-                words = {"recipe": recipe.name, "seed": seed, "attack": used.title}
+                words: dict[str, str | int] = {
+                    "recipe": recipe.name,
+                    "seed": seed,
+                    "attack": used.title,
+                }
                 yield _rows(words, found)
 
 
