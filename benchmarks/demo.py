@@ -32,23 +32,23 @@ def main() -> None:
     told = parser.parse_args()
     hosting.share_cores()
     game = opening.of_run(told.run, data=told.data, device="cpu")
-    hall, door = Hall(game), hosting.door("127.0.0.1", 0)
-    server = hosting.server(hall)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listening]})
-    thread.start()
-    try:
-        with httpx.Client(base_url=door.address, timeout=120, trust_env=False) as client:
-            rows = measured(client, game, told.moves)
-    finally:
-        server.should_exit = True
-        hall.close()
-        thread.join()
-    threads = f"threads for attacks: {torch.get_num_threads()}, and as many for proofs"
+    hall = Hall(game)
+    with hosting.door("127.0.0.1", 0) as door:
+        server = hosting.server(hall)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listening]})
+        thread.start()
+        try:
+            with httpx.Client(base_url=door.address, timeout=120, trust_env=False) as client:
+                rows = measured(client, game, told.moves)
+        finally:
+            server.should_exit = True
+            hall.close()
+            thread.join()
     words = (
         f"Milliseconds from a question to its whole answer, on {len(game.players)} networks of "
-        f"{game.data.title}; {threads}. A move of the slider is a question of its own; wanted "
-        f"under FGSM: at most {WANTED}. Processor time is of the whole process, server and "
-        "networks."
+        f"{game.data.title}; threads for attacks: {torch.get_num_threads()}, and as many for "
+        "proofs. A move of the slider is a question of its own; wanted under FGSM: at most "
+        f"{WANTED}. Processor time is of the whole process, server and networks."
     )
     head = ("question", "asked", "median", "95 % within", "processor, median")
     basis = f"n = {told.moves} moves of the slider, over {game.data.title}'s first test images"

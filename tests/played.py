@@ -60,14 +60,13 @@ def asked(game: Game, **changes: object) -> Asked:
 @contextmanager
 def served(hall: Hall) -> Iterator[str]:
     """The address at which it is served, by the real server in a thread of this process."""
-    door = hosting.door("127.0.0.1", 0)
-    server = hosting.server(hall)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listening]})
-    thread.start()
-    try:
-        yield door.address
-    finally:
-        server.should_exit = True
-        hall.close()
-        thread.join()
-        door.listening.close()
+    with hosting.door("127.0.0.1", 0) as door:
+        server = hosting.server(hall)
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [door.listening]})
+        thread.start()
+        try:
+            yield door.address
+        finally:
+            server.should_exit = True
+            hall.close()
+            thread.join()

@@ -83,13 +83,15 @@ def _whole(folder: Path, file: str, sha256: str) -> bytes:
     return content
 
 
-def _rows(words: dict[str, str | int], found: Evaluation) -> dict[str, NDArray[Any]]:
+def _rows(recipe: str, seed: int, attack: str, found: Evaluation) -> dict[str, NDArray[Any]]:
     """One attack on one network, threat by threat."""
     threats, n = len(found.threats), len(found.ids)
     targets = np.full(n, NO_TARGET) if found.targets is None else found.targets
     of_image = dict(zip(_OF_IMAGE, (found.labels, targets, found.clean), strict=True))
     return {
-        **{name: np.full(threats * n, word) for name, word in words.items()},
+        "recipe": np.full(threats * n, recipe),
+        "seed": np.full(threats * n, seed),
+        "attack": np.full(threats * n, attack),
         "norm": np.full(threats * n, found.threats[0].norm),
         "eps": np.repeat([threat.eps for threat in found.threats], n),
         "image": np.tile(found.ids, threats),

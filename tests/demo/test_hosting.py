@@ -18,10 +18,9 @@ def taken() -> Iterator[int]:
 
 def test_a_port_in_use_gives_way_to_the_next(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hosting, "_PORT", taken)
-    door = hosting.door("127.0.0.1", None)
-    door.listening.close()
-    assert not door.address.endswith(f":{taken}")
-    assert f"port {taken} is in use" in door.note
+    with hosting.door("127.0.0.1", None) as door:
+        assert not door.address.endswith(f":{taken}")
+        assert f"port {taken} is in use" in door.note
 
 
 @pytest.mark.parametrize(
@@ -36,25 +35,24 @@ def test_a_port_in_use_gives_way_to_the_next(taken: int, monkeypatch: pytest.Mon
     ],
 )
 def test_what_is_no_place_to_listen_is_refused(host: str, port: int, said: str) -> None:
-    with pytest.raises(InvalidOption, match=said):
-        hosting.door(host, port)
+    with pytest.raises(InvalidOption, match=said), hosting.door(host, port):
+        pass
 
 
 def test_a_port_that_was_named_and_is_in_use_is_refused(taken: int) -> None:
-    with pytest.raises(InvalidOption, match=f"port {taken} is in use; choose another by --port"):
-        hosting.door("127.0.0.1", taken)
+    said = f"port {taken} is in use; choose another by --port"
+    with pytest.raises(InvalidOption, match=said), hosting.door("127.0.0.1", taken):
+        pass
 
 
 def test_it_listens_on_this_machine_alone_unless_told_otherwise() -> None:
-    door = hosting.door("127.0.0.1", 0)
-    assert door.listening.getsockname()[0] == "127.0.0.1"
-    assert door.address.startswith("http://127.0.0.1:")
-    assert door.names == {"127.0.0.1"}
-    door.listening.close()
-    wide = hosting.door("0.0.0.0", 0)
-    assert wide.address.startswith("http://127.0.0.1:")
-    assert socket.gethostname().lower() in wide.names
-    wide.listening.close()
+    with hosting.door("127.0.0.1", 0) as door:
+        assert door.listening.getsockname()[0] == "127.0.0.1"
+        assert door.address.startswith("http://127.0.0.1:")
+        assert door.names == {"127.0.0.1"}
+    with hosting.door("0.0.0.0", 0) as wide:
+        assert wide.address.startswith("http://127.0.0.1:")
+        assert socket.gethostname().lower() in wide.names
 
 
 def test_the_newest_run_is_shown_or_the_small_study(
@@ -87,12 +85,11 @@ def test_a_browser_is_opened_only_where_there_is_a_screen(monkeypatch: pytest.Mo
     monkeypatch.setattr(hosting.webbrowser, "open", opened.append)
     monkeypatch.setattr(hosting.threading.Thread, "start", lambda self: self.run())
     monkeypatch.setattr(hosting.sys, "platform", "linux")
-    door = hosting.door("127.0.0.1", 0)
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
-    door.open()
-    assert opened == []
-    monkeypatch.setenv("DISPLAY", ":0")
-    door.open()
-    assert opened == [door.address]
-    door.listening.close()
+    with hosting.door("127.0.0.1", 0) as door:
+        door.open()
+        assert opened == []
+        monkeypatch.setenv("DISPLAY", ":0")
+        door.open()
+        assert opened == [door.address]

@@ -106,7 +106,7 @@ NUMBERS = "an image has 784 numbers"
         ({"image": ["0.5"] * 784}, "valid number"),
         ({"image": [True] * 784}, "valid number"),
         ({"image": [[0.5] * 28] * 28}, "valid number"),
-        ({"image": None}, "valid list"),
+        ({"image": None}, "valid array"),
         ({"label": 10}, "below 10"),
         ({"label": -1}, "greater than or equal to 0"),
         ({"label": 1.5}, "valid integer"),

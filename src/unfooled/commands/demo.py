@@ -51,20 +51,20 @@ def demo(
         return
     if runtime is not None:
         raise InvalidOption("--runtime is for --export alone; add --export FOLDER, or leave it out")
-    with busy("reading the networks"):
+    with busy("starting"):
         from unfooled.demo import hosting
-
-        door = hosting.door(host, port)
-        hall, which = hosting.hall(run, data=data, device=device, names=door.names)
-    for note in filter(None, (which, door.note)):
-        err.print(f"unfooled: {note}", markup=False, soft_wrap=True)
-    out.print(f"The page is at [bold]{door.address}[/bold] (Ctrl-C ends it).", soft_wrap=True)
-    opened = (lambda: None) if no_browser else door.open
-    try:
-        with _progress() as told:
-            hosting.serve(hall, door, device=device, opened=opened, told=told)
-    except Interrupted:
-        out.print("\nThe page is closed.")
+    with hosting.door(host, port) as door:
+        with busy("reading the networks"):
+            hall, which = hosting.hall(run, data=data, device=device, names=door.names)
+        for note in filter(None, (which, door.note)):
+            err.print(f"unfooled: {note}", markup=False, soft_wrap=True)
+        out.print(f"The page is at [bold]{door.address}[/bold] (Ctrl-C ends it).", soft_wrap=True)
+        opened = (lambda: None) if no_browser else door.open
+        try:
+            with _progress() as told:
+                hosting.serve(hall, door, device=device, opened=opened, told=told)
+        except Interrupted:
+            out.print("\nThe page is closed.")
 
 
 def _exported(

@@ -7,7 +7,8 @@ import socket
 import sys
 import threading
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -49,34 +50,38 @@ class Door:
             threading.Thread(target=webbrowser.open, args=(self.address,), daemon=True).start()
 
 
-def door(host: str, port: int | None) -> Door:
-    """A port at this address; without one the usual, or the next that is free.
+@contextmanager
+def door(host: str, port: int | None) -> Iterator[Door]:
+    """A port at this address; without one the usual, or the next that is free. Closed afterwards.
 
     Raises:
         InvalidOption: there is no such address or port, or somebody else has it.
     """
     if port is not None and not 0 <= port <= 65535:
         raise InvalidOption(f"a port is a number from 0 (any) to 65535, not {port}")
-    candidates = range(_PORT, _PORT + _TRIED) if port is None else (port,)
-    for candidate in candidates:
+    usual = range(_PORT, _PORT + _TRIED)
+    with _first(host, usual if port is None else (port,)) as listening:
+        taken = listening.getsockname()[1]
+        note = f"port {_PORT} is in use, so it is {taken}"
+        yield _door(listening, host, "" if port is not None or taken == _PORT else note)
+
+
+def _first(host: str, ports: Sequence[int]) -> socket.socket:
+    """A socket that listens at the first of these ports that is free."""
+    for port in ports:
         try:
-            listening = _listening(host, candidate)
+            return _listening(host, port)
         except PermissionError as error:
             raise InvalidOption(
-                f"port {candidate} is not for everybody; choose one from 1024 up"
+                f"port {port} is not for everybody; choose one from 1024 up"
             ) from error
-        except (socket.gaierror, UnicodeError) as error:
+        except (socket.gaierror, UnicodeError, ValueError) as error:
             raise InvalidOption(f"{host} is no address of this machine: {brief(error)}") from error
         except OSError as error:
             if error.errno != errno.EADDRINUSE:
                 raise InvalidOption(f"cannot listen at {host}: {error.strerror}") from error
-            continue
-        note = ""
-        if port is None and candidate != _PORT:
-            note = f"port {_PORT} is in use, so it is {candidate}"
-        return _door(listening, host, note)
-    where = f"port {port} is" if port is not None else f"ports {_PORT} to {_PORT + _TRIED - 1} are"
-    raise InvalidOption(f"{where} in use; choose another by --port, or 0 for any")
+    those = f"port {ports[0]} is" if len(ports) == 1 else f"ports {ports[0]} to {ports[-1]} are"
+    raise InvalidOption(f"{those} in use; choose another by --port, or 0 for any")
 
 
 def _listening(host: str, port: int) -> socket.socket:
@@ -153,7 +158,6 @@ def serve(
         server(hall).run(sockets=[door.listening])
     finally:
         hall.close()
-        door.listening.close()
 
 
 def share_cores() -> None:
