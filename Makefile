@@ -15,13 +15,14 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study test check format bench clean
+.PHONY: help setup study test check format docs bench clean
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
 	@echo 'make test     the tests (ARGS="-k pgd" for some of them)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'
+	@echo 'make docs     the documentation as a site, into build/site/html'
 	@echo 'make bench    our attacks against five libraries, into docs/benchmarks.md (ARGS="--only pgd")'
 	@echo 'make setup    only set up .venv, which the others do by themselves'
 	@echo 'make clean    remove .venv, .venv-bench and caches; runs are kept'
@@ -43,13 +44,16 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)
+	$(BIN)/python site/build.py $(ARGS)
+
 bench: $(BENCH_READY)
 	$(BENCH)/bin/python benchmarks/attacks.py --write $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-$(READY): GROUPS := --group test --group lint
+$(READY): GROUPS := --group test --group lint --group docs
 $(BENCH_READY): GROUPS := --group peers
 
 $(READY) $(BENCH_READY): pyproject.toml constraints.txt

@@ -35,8 +35,7 @@ def assembled(folder: Path, draw: Draw) -> list[str]:
     sources = Sources.found()
     made = {"index.md": sources.read("docs/index.md")}
     for name, address in sources.pages.items():
-        folder_, _, member = address.removesuffix(".md").rpartition("/")
-        if folder_ not in members.PAGED and address not in made:
+        if address.partition("/")[0] not in members.PAGED and address not in made:
             made[address] = sources.read(name)
     for of in members.PAGED:
         (folder / of).mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Formulas: from LaTeX between dollar signs, which a code host shows, to MathML, which a page holds.
+"""Formulas: from LaTeX between dollar signs, as code hosts show it, to MathML, as pages hold it.
 
 No script is needed to show MathML, and screen readers read it out. The LaTeX stays in it as
 `alttext`.

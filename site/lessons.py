@@ -5,7 +5,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
-from networks import Watched, digit, digits, network, read, shown
+from networks import TAUGHT, Watched, digit, digits, network, read, shown
+
 from unfooled import attack, catalog
 from unfooled.drawing import COLOURS, FAINT, drawn_on, finished
 from unfooled.evaluation import evaluate
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _IMAGES = 200
 _EPS = (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3)
+_TOLD = 2  # which of them the caption names
 
 
 Panes = Callable[["Axes", "Axes", str], str]
@@ -40,14 +42,16 @@ def lesson(name: str) -> tuple[str, str]:
         below.set_ylim(0, 102)
         below.set_xlabel("Linf eps")
         below.set_ylabel("read correctly, %")
-        below.legend(loc="lower left", frameon=False)
+        below.legend(loc="upper right", frameon=False)
         canvas.subplots_adjust(0.02, 0.1, 0.98, 0.93, wspace=0.08, hspace=0.1)
         picture = finished(canvas, tight=False)
     caption = (
         f"{words} Below, the share of {_IMAGES} test digits that one network trained so reads "
-        f"correctly under PGD-20: {own[-1]:.0f} % at Linf {_EPS[-1]}"
+        f"correctly under PGD-20: {own[_TOLD]:.0f} % at Linf {_EPS[_TOLD]}"
     )
-    beside = "." if name == "standard" else f", against {plain[-1]:.0f} % after ordinary training."
+    beside = (
+        "." if name == "standard" else f", against {plain[_TOLD]:.0f} % after ordinary training."
+    )
     return picture, caption + beside
 
 
@@ -76,33 +80,37 @@ def _neighbour(middle: "Axes", right: "Axes", name: str) -> str:
     image, label = digit()
     watched = Watched(network(name, 0))
     function = catalog.function("defences", name)
-    function(watched, image, label, draws=Draws(0, name, torch.tensor([0])), progress=1.0)
+    draws = Draws(0, name, torch.tensor([0]))
+    function(watched, image, label, draws=draws, progress=1.0, eps=TAUGHT)
     asked, _ = watched.all(image)
     # Of the last questions, those that the loss is taken of, the one that is not the digit itself.
     moved = max(asked[-2:].split(1), key=lambda one: float((one - image).abs().sum()))
     change = moved - image
     shown(middle, 0.5 + change / (2 * float(change.abs().max())), "the change")
     shown(right, moved, f"read as {read(watched.network, moved)}")
-    return f"The digit, how {name} moves it within its eps, and what the loss is taken of."
+    return f"The digit, how {name} moves it within Linf {TAUGHT}, and what the loss is taken of."
 
 
-def _box(lower: "Axes", upper: "Axes", name: str) -> str:
+def _box(lower: "Axes", upper: "Axes", _: str) -> str:
     """The darkest and the lightest that each pixel may become."""
     image, _ = digit()
-    eps = float(catalog.options(catalog.function("defences", name))["eps"])
-    shown(lower, (image - eps).clamp(0, 1), f"each pixel less {eps}")
-    shown(upper, (image + eps).clamp(0, 1), f"each pixel plus {eps}")
+    shown(lower, (image - TAUGHT).clamp(0, 1), f"each pixel less {TAUGHT}")
+    shown(upper, (image + TAUGHT).clamp(0, 1), f"each pixel plus {TAUGHT}")
     return "The digit, and the two ends between which every pixel may lie."
 
 
 def _gradients(ordinary: "Axes", own: "Axes", name: str) -> str:
     """The gradient by the pixels, of both networks on one scale."""
     image, label = digit()
-    slopes = [gradient(network(one, 0), image, label, None, log_odds)[2] for one in ("standard", name)]
+    slopes = [
+        gradient(network(one, 0), image, label, None, log_odds)[2] for one in ("standard", name)
+    ]
     full = max(float(slope.abs().max()) for slope in slopes)
     for axis, slope, head in zip((ordinary, own), slopes, ("ordinary", "regularised"), strict=True):
         shown(axis, 0.5 + slope / (2 * full), f"gradient, {head}")
-    return "The digit, and how each pixel sways an ordinary and a regularised network, on one scale."
+    return (
+        "The digit, and how each pixel sways an ordinary and a regularised network, on one scale."
+    )
 
 
 def _answers(wanted: "Axes", given: "Axes", name: str) -> str:

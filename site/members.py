@@ -1,7 +1,7 @@
-"""Pages about the members of open sets: one for each attack and each defence, one for each other set.
+"""Pages about members: one for each attack and each defence, and one for each other open set.
 
-What a member is called, takes and raises stands in its code, and is read from there. Its formula is
-in `docs/attacks/NAME.md` or `docs/defences/NAME.md`, and when to take an attack in `docs/attacks.md`.
+What a member is called, takes and raises stands in its code, and is read from there. Its formula
+is in `docs/attacks/NAME.md` or `docs/defences/NAME.md`, when to take an attack in docs/attacks.md.
 """
 
 import importlib
@@ -27,7 +27,7 @@ SETS = {
     "engines": ("engine", "Engines"),
     "reports": ("report", "Reports"),
 }
-_GIVEN: Mapping[str, tuple[str, ...]] = {"attacks": attack.GIVEN, "defences": defence.GIVEN}
+GIVEN: Mapping[str, tuple[str, ...]] = {"attacks": attack.GIVEN, "defences": defence.GIVEN}
 
 
 def written(folder: str, name: str) -> str:
@@ -52,7 +52,7 @@ def page(folder: str, name: str, sources: Sources, caption: str) -> str:
     parts += [formula.strip()]
     if said.body:
         parts += ["## What ours does", said.body]
-    parts += ["## Options", _options(member, _GIVEN[folder])]
+    parts += ["## Options", _options(member, GIVEN[folder])]
     parts += _calls(name) if folder == "attacks" else [_in_study(name, member)]
     if said.raises:
         parts += ["## Errors", *(f"- `{error}`: {words}" for error, words in said.raises.items())]
@@ -62,7 +62,7 @@ def page(folder: str, name: str, sources: Sources, caption: str) -> str:
 
 
 def when(name: str, sources: Sources) -> str:
-    """The paragraph of docs/attacks.md about an attack, without its head; nothing if there is none."""
+    """What docs/attacks.md says about an attack, without its head; nothing if it does not."""
     text = (ROOT / "docs/attacks.md").read_text()
     head = rf"\*\*\[`{name}`\]\(attacks/{name}\.md\)\*\* \(\w+\)\. "
     found = re.search(head + r"(.+?)\n\n", text, re.DOTALL)
@@ -78,7 +78,7 @@ def catalogue(folder: str) -> str:
         member = catalog.function(folder, name)
         said = told(member)
         parts += [f"## `{name}`", _lead(said.line), said.body]
-        given = tuple(_GIVEN.get(folder, ("draws",)))
+        given = tuple(GIVEN.get(folder, ("draws",)))
         if catalog.options(member, given):
             parts += [_options(member, given)]
         if said.source:
@@ -140,8 +140,10 @@ def _calls(name: str) -> list[str]:
 
 def _in_study(name: str, member: Callable[..., Any]) -> str:
     options = catalog.options(member, defence.GIVEN)
-    words = ", ".join([f'name = "{name}"', *(f"{o} = {_toml(v)}" for o, v in list(options.items())[:1])])
-    title = f'[recipes.{name}]\ndefence = {{ {words} }}'
+    words = ", ".join(
+        [f'name = "{name}"', *(f"{o} = {_toml(v)}" for o, v in list(options.items())[:1])]
+    )
+    title = f"[recipes.{name}]\ndefence = {{ {words} }}"
     return f"## In a study file\n\n```toml\n{title}\n```"
 
 

@@ -89,10 +89,10 @@ def tree(folder: Path) -> Tree:
 
 def toml(tree: Tree) -> str:
     """The menu as zensical reads it."""
-    parts = [
-        f'{{ "{name}" = {toml(found) if isinstance(found, dict) else f"{chr(34)}{found}{chr(34)}"} }}'
-        for name, found in tree.items()
-    ]
+    parts = []
+    for name, found in tree.items():
+        value = toml(found) if isinstance(found, dict) else f'"{found}"'
+        parts.append(f'{{ "{name}" = {value} }}')
     return f"[{', '.join(parts)}]"
 
 

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import nn
-from unfooled import dataset
+
+from unfooled import catalog, dataset
 from unfooled.dataset import Dataset
 from unfooled.drawing import INK
 from unfooled.recipe import Plan, Recipe
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHOWN = 13  # of the test images: one that is neither fooled at once nor hardly at all
+TAUGHT = 0.2  # the eps that the networks with a defence are trained at
 _PLAN = Plan(epochs=20, batch_size=64, learning_rate=0.003)
 
 
@@ -50,10 +52,12 @@ def digits() -> Dataset:
 
 @cache
 def network(defence: str, seed: int) -> nn.Module:
-    """One that was trained with a defence, with its options as they are."""
-    recipe = Recipe(defence, "", defence=(defence, {}), plan=_PLAN)
+    """One that was trained with a defence, at eps `TAUGHT` where it has an eps."""
+    known = catalog.options(catalog.function("defences", defence))
+    options = {"eps": TAUGHT} if "eps" in known else {}
+    recipe = Recipe(defence, "", defence=(defence, options), plan=_PLAN)
     trained = train("strided", digits(), recipe, seed, device=torch.device("cpu")).model
-    return trained.requires_grad_(False).eval()
+    return trained.requires_grad_(requires_grad=False).eval()
 
 
 def digit() -> tuple[Images, Labels]:

@@ -11,15 +11,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
-import unfooled
 from lessons import lesson
 from networks import Watched, digit, network, read, shown
+
+import unfooled
 from unfooled import attack, guide
-from unfooled.drawing import COLOURS, FAINT, drawn_on, finished
-from unfooled.losses import margin
+from unfooled.drawing import COLOURS, FAINT, INK, drawn_on, finished
+from unfooled.losses import fooled, margin
 from unfooled.randomness import Draws
 from unfooled.shapes import PerImage
 from unfooled.threat import Threat
+from unfooled.victim import Passes, Victim
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,15 +33,16 @@ _FEWER: dict[str, dict[str, int]] = {
     "carlini_wagner": {"steps": 60, "searches": 5},
     "hopskipjump": {"queries": 600},
     "square": {"queries": 600},
-    "spsa": {"steps": 10},
+    "spsa": {"steps": 20},
 }
-_EPS = {"Linf": 0.2, "spatial": 1.0}
+_EPS = {"Linf": 0.12}
 
 
 def kept(folder: Path) -> Callable[[str, str, Path], str]:
     """What draws a member's picture into a file and says what it shows, once for the same code."""
     house = Path(unfooled.__file__).parent
-    code = [*sorted(house.rglob("*.py")), *sorted(Path(__file__).parent.glob("*.py"))]
+    here = (Path(__file__).with_name(f"{name}.py") for name in ("pictures", "lessons", "networks"))
+    code = [*sorted(house.rglob("*.py")), *here]
     stamp = hashlib.sha256(b"".join(path.read_bytes() for path in code)).hexdigest()[:16]
 
     def draw(of: str, name: str, target: Path) -> str:
@@ -63,19 +66,24 @@ def attacked(name: str) -> tuple[str, str]:
     threat = Threat(norm, _EPS.get(norm, guide.USUAL[norm]) if bounded else math.inf)
     image, label = digit()
     watched = Watched(network("standard", 0))
+    passes = Passes.none(label)
+    victim = Victim(
+        watched, found.knows, passes, lambda rows, _, logits: fooled(logits, label[rows])
+    )
     others = {"surrogates": [network("standard", 1)]} if "surrogates" in found.all_options else {}
     after = found.function(
-        watched, image, label, threat, draws=Draws(0, name, torch.tensor([0])), **fewer, **others
+        victim, image, label, threat, draws=Draws(0, name, torch.tensor([0])), **fewer, **others
     )
     asked, answered = watched.all(image)
     before, now = (read(watched.network, one) for one in (image, after))
     size = f"{norm} {float(threat.distance(image, after)):.2g}"
-    questions = "1 question" if len(asked) == 1 else f"{len(asked):,} questions"
     caption = (
-        f"{found.title} on a {int(label)}, which is read as {before} without the change and as "
-        f"{now} with it ({size}); {questions} to the network."
+        f"{name}{f' at {threat}' if bounded else ''}: a {int(label)} that is read as {before} "
+        f"becomes one that is read as {now}, {size} away, after {_counted(len(asked))} to the "
+        "network."
     )
-    lead = -margin(answered, label.expand(len(answered)))
+    every, answers = torch.cat([asked, after]), torch.cat([answered, watched.network(after)])
+    lead = -margin(answers, label.expand(len(answers)))
     with drawn_on(4.8, 4.2, rows=2, columns=3) as (canvas, axes):
         change = after - image
         full = max(float(change.abs().max()), 1e-3)
@@ -85,25 +93,43 @@ def attacked(name: str) -> tuple[str, str]:
             shown(axis, one, head)
         for axis in axes[3:]:
             axis.remove()
-        below = canvas.add_axes((0.13, 0.115, 0.84, 0.36))
+        below = canvas.add_axes((0.13, 0.115, 0.84, 0.35))
         if bounded:
             _questions(below, lead, lead, "lead of the true class")
-            below.axhline(0, color=FAINT, linewidth=0.8)
+            below.axhline(0, color=FAINT, linewidth=0.8, zorder=0)
         else:
-            away = threat.distance(image.expand_as(asked), asked)
+            away = threat.distance(image.expand_as(every), every)
             _questions(below, away, lead, f"distance ({norm})")
             below.set_ylim(bottom=0)
         canvas.subplots_adjust(0.02, 0.1, 0.98, 0.93, wspace=0.08, hspace=0.1)
         return finished(canvas, tight=False), caption
 
 
+def _counted(questions: int) -> str:
+    return "1 question" if questions == 1 else f"{questions:,} questions"
+
+
 def _questions(axis: "Axes", heights: PerImage, lead: PerImage, words: str) -> None:
-    """A mark for each question, in the order in which they were asked."""
+    """A mark for each question, in the order in which they were asked; the last is the result."""
     places = torch.arange(1, len(heights) + 1)
     size = 16 if len(heights) < 80 else 4
-    for which, colour, label in ((lead > 0, _RIGHT, "read correctly"), (lead <= 0, _WRONG, "misread")):
-        axis.scatter(places[which], heights[which], s=size, color=colour, label=label)
-    axis.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, borderpad=0)
+    right, wrong = lead[:-1] > 0, lead[:-1] <= 0
+    for which, colour, label in ((right, _RIGHT, "read correctly"), (wrong, _WRONG, "misread")):
+        rows = which.nonzero()[:, 0]
+        axis.scatter(places[rows], heights[rows], s=size, color=colour, label=label)
+    ring = _RIGHT if lead[-1] > 0 else _WRONG
+    axis.scatter(places[-1:], heights[-1:], s=50, facecolors="none", edgecolors=ring, clip_on=False)
+    axis.scatter([], [], s=50, facecolors="none", edgecolors=INK, label="what came back")
+    axis.legend(
+        loc="lower right",
+        bbox_to_anchor=(1, 1),
+        ncols=3,
+        frameon=False,
+        borderpad=0.2,
+        handletextpad=0.2,
+        columnspacing=1.2,
+    )
+    axis.xaxis.get_major_locator().set_params(integer=True)
     axis.set_xlabel("questions to the network, in their order")
     axis.set_ylabel(words)
-    axis.margins(x=0.03)
+    axis.margins(x=0.04)

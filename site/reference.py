@@ -24,7 +24,11 @@ def commands() -> str:
     group: Any = typer.main.get_command(cli.app)
     parts = ["# Commands", group.help, group.epilog]
     for name, command in group.commands.items():
-        given = [param.metavar or param.name.upper() for param in command.params if param.param_type_name == "argument"]
+        given = [
+            param.metavar or param.name.upper()
+            for param in command.params
+            if param.param_type_name == "argument"
+        ]
         parts += [f"## `unfooled {name}`", inspect.cleandoc(command.help or "")]
         parts += [f"```text\n{' '.join(['unfooled', name, *given])} [OPTIONS]\n```"]
         rows = list(_rows(command.params))
@@ -38,7 +42,11 @@ def _rows(params: Sequence[Any]) -> Iterator[str]:
     for param in params:
         if param.name == "help":
             continue
-        name = ", ".join(param.opts) if param.param_type_name == "option" else param.metavar or param.name.upper()
+        name = (
+            ", ".join(param.opts)
+            if param.param_type_name == "option"
+            else param.metavar or param.name.upper()
+        )
         name = name.strip("[]").replace(" | ", "` or `")
         default = "" if param.default in (None, [], ()) else f"`{param.default}`"
         words = (param.help or "").replace("|", "\\|")

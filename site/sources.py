@@ -1,8 +1,9 @@
 """A page of the repository as a page of the site: what it includes, where its links lead, formulas.
 
 The Markdown files of the repository are the source of the site, and read well where they lie. On
-their way into the site links are bent to the places that pages have there, formulas between dollar
-signs become MathML, and `<!-- include README.md: HEADING -->` becomes that section of that file.
+their way into the site links are bent to the places that pages have there, and formulas between
+dollar signs become MathML. What stands between `<!-- include README.md: HEADING -->` and
+`<!-- /include -->`, a link for those who read the file elsewhere, gives way to that section.
 """
 
 import os
@@ -25,7 +26,7 @@ OUTSIDE = {
 }
 _FENCED = re.compile(r"(^ *```.*?^ *```\n?|`[^`\n]+`)", re.MULTILINE | re.DOTALL)
 _LINK = re.compile(r"(\]\()([^)\s]+)(\))")  # what stands before it may be code
-_INCLUDE = re.compile(r"<!-- include (\S+): (.+?) -->")
+_INCLUDE = re.compile(r"<!-- include (\S+): (.+?) -->\n.*?<!-- /include -->", re.DOTALL)
 _MEMBER = re.compile(r"src/unfooled/(attacks|defences)/(?!__)(\w+)\.py")
 _STUDY = re.compile(r"studies/(\w+)\.toml")
 
@@ -54,7 +55,9 @@ class Sources:
             path.relative_to(ROOT).as_posix(): path.relative_to(docs).as_posix()
             for path in sorted(docs.rglob("*.md"))
         }
-        return cls({**{name: at for name, at in OUTSIDE.items() if (ROOT / name).exists()}, **inside})
+        return cls(
+            {**{name: at for name, at in OUTSIDE.items() if (ROOT / name).exists()}, **inside}
+        )
 
     def read(self, name: str) -> str:
         """A page of the repository, as the site has it.
@@ -67,16 +70,19 @@ class Sources:
     def adapted(self, text: str, name: str, page: str) -> str:
         """Text that stands in one file of the repository, for a page of the site."""
 
-        def included(match: re.Match[str]) -> str:
-            return self.adapted(section(match[1], match[2]), match[1], page)
-
-        def linked(match: re.Match[str]) -> str:
-            return f"{match[1]}{self._led(match[2], name, page)}{match[3]}"
-
         def plain(text: str) -> str:
-            return _INCLUDE.sub(included, with_formulas(_LINK.sub(linked, text)))
+            return with_formulas(
+                _LINK.sub(
+                    lambda match: f"{match[1]}{self._led(match[2], name, page)}{match[3]}", text
+                )
+            )
 
-        return outside_code(text, plain)
+        parts, end = [], 0
+        for found in _INCLUDE.finditer(text):
+            parts += [outside_code(text[end : found.start()], plain)]
+            parts += [self.adapted(section(found[1], found[2]), found[1], page)]
+            end = found.end()
+        return "".join([*parts, outside_code(text[end:], plain)])
 
     def _led(self, address: str, name: str, page: str) -> str:
         """Where a link of a file leads within the site, seen from the page."""
@@ -92,6 +98,8 @@ class Sources:
             target, mark, anchor = "reference/studies.md", "#", study[1]
         elif there in self.pages:
             target = self.pages[there]
+            if there == "README.md":  # of which the front page has but a part
+                mark = anchor = ""
         else:
             target = self.assets[there] = there.removeprefix("docs/")
         return f"{os.path.relpath(target, PurePosixPath(page).parent)}{mark}{anchor}"
