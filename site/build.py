@@ -15,6 +15,7 @@ from pathlib import Path
 
 import members
 import navigation
+import notebooks
 import pictures
 import reference
 from sources import ROOT, Sources
@@ -35,7 +36,9 @@ def assembled(folder: Path, draw: Draw) -> list[str]:
     sources = Sources.found()
     made = {"index.md": sources.read("docs/index.md")}
     for name, address in sources.pages.items():
-        if address.partition("/")[0] not in members.PAGED and address not in made:
+        if name.endswith(".ipynb"):
+            made[address] = notebooks.page(name, sources, (folder / address).parent)
+        elif address.partition("/")[0] not in members.PAGED and address not in made:
             made[address] = sources.read(name)
     for of in members.PAGED:
         (folder / of).mkdir(parents=True, exist_ok=True)

@@ -5,7 +5,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 import torch
-from networks import TAUGHT, Watched, digit, digits, network, read, shown
+from networks import EPOCHS, TAUGHT, Watched, digit, digits, network, read, shown
 
 from unfooled import attack, catalog
 from unfooled.drawing import COLOURS, FAINT, drawn_on, finished
@@ -46,8 +46,8 @@ def lesson(name: str) -> tuple[str, str]:
         canvas.subplots_adjust(0.02, 0.1, 0.98, 0.93, wspace=0.08, hspace=0.1)
         picture = finished(canvas, tight=False)
     caption = (
-        f"{words} Below, the share of {_IMAGES} test digits that one network trained so reads "
-        f"correctly under PGD-20: {own[_TOLD]:.0f} % at Linf {_EPS[_TOLD]}"
+        f"{words} Below, the share of {_IMAGES} test digits that one network trained so (seed 0, "
+        f"{EPOCHS} epochs) reads correctly under PGD-20: {own[_TOLD]:.0f} % at Linf {_EPS[_TOLD]}"
     )
     beside = (
         "." if name == "standard" else f", against {plain[_TOLD]:.0f} % after ordinary training."

@@ -36,7 +36,7 @@ def tree(folder: Path) -> Tree:
                 "How to read a report": "report.md",
                 "The demo": "demo.md",
                 "Networks to take away": "export.md",
-                "A notebook": "notebook.md",
+                "A notebook": "notebooks/ae_attack.md",
             },
             "Tutorials": {
                 "Your own images": "tutorials/images.md",

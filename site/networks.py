@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 _SHOWN = 13  # of the test images: one that is neither fooled at once nor hardly at all
 TAUGHT = 0.2  # the eps that the networks with a defence are trained at
-_PLAN = Plan(epochs=20, batch_size=64, learning_rate=0.003)
+EPOCHS = 20
+_PLAN = Plan(epochs=EPOCHS, batch_size=64, learning_rate=0.003)
 
 
 class Watched(nn.Module):

@@ -129,7 +129,10 @@ def _questions(axis: "Axes", heights: PerImage, lead: PerImage, words: str) -> N
         handletextpad=0.2,
         columnspacing=1.2,
     )
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     axis.set_xlabel("questions to the network, in their order")
     axis.set_ylabel(words)
-    axis.margins(x=0.04)
+    beside = max(0.6, 0.03 * len(places))
+    axis.set_xlim(1 - beside, len(places) + beside)
+    if len(places) == 1:  # no question at all
+        axis.set_xticks([])

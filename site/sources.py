@@ -55,9 +55,12 @@ class Sources:
             path.relative_to(ROOT).as_posix(): path.relative_to(docs).as_posix()
             for path in sorted(docs.rglob("*.md"))
         }
-        return cls(
-            {**{name: at for name, at in OUTSIDE.items() if (ROOT / name).exists()}, **inside}
-        )
+        notebooks = {
+            path.relative_to(ROOT).as_posix(): f"notebooks/{path.stem}.md"
+            for path in sorted((ROOT / "notebooks").glob("*.ipynb"))
+        }
+        outside = {name: page for name, page in OUTSIDE.items() if (ROOT / name).exists()}
+        return cls({**outside, **notebooks, **inside})
 
     def read(self, name: str) -> str:
         """A page of the repository, as the site has it.

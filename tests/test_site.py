@@ -1,5 +1,6 @@
 """The site has a page for everything, in its menu, and points to nothing that is not there."""
 
+import json
 import re
 from pathlib import Path
 from xml.etree import ElementTree
@@ -8,6 +9,7 @@ import docstrings
 import formulas
 import members
 import navigation
+import notebooks
 import pages
 import pytest
 import sources
@@ -88,6 +90,27 @@ def test_a_link_leads_to_where_the_page_is_in_the_site() -> None:
         "[a](attacks/pgd.md) [b](reference/studies.md#mnist) `[c](d)` ![e](figures/curves.svg)"
     )
     assert found.assets == {"docs/figures/curves.svg": "figures/curves.svg"}
+
+
+def test_a_notebook_is_shown_as_it_was_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    shown = [
+        {"output_type": "stream", "text": ["two\n", "lines\n"]},
+        {"data": {"image/png": "aGVsbG8=", "text/plain": "<Figure of a digit>"}},
+        {"data": {"text/html": "<p>\n\n<b>bold</b></p>", "text/plain": "bold"}},
+    ]
+    cells = [
+        {"cell_type": "markdown", "source": ["# Title\n", "At $x_1$."]},
+        {"cell_type": "code", "source": "print(1)", "outputs": shown},
+    ]
+    (tmp_path / "own.ipynb").write_text(json.dumps({"cells": cells}))
+    found = sources.Sources({"own.ipynb": "notebooks/own.md"})
+    page = notebooks.page("own.ipynb", found, tmp_path / "pages")
+    assert page.startswith("# Title\nAt <math ")
+    assert "```python\nprint(1)\n```\n\n```text\ntwo\nlines\n```" in page
+    assert "![Figure of a digit](own-1-1.png)" in page
+    assert (tmp_path / "pages" / "own-1-1.png").read_bytes() == b"hello"
+    assert "<div class='output'>\n<p>\n<b>bold</b></p>\n</div>" in page
 
 
 def test_a_link_to_nowhere_and_a_section_that_is_gone_are_errors() -> None:
