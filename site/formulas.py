@@ -17,7 +17,8 @@ def with_formulas(text: str) -> str:
     text = _DISPLAYED.sub(
         lambda match: f'<div class="formula" tabindex="0">{mathml(match[1], "block")}</div>', text
     )
-    return _INLINE.sub(lambda match: mathml(match[1], "inline"), text)
+    # The span keeps Markdown from taking a formula at the beginning of a line for a paragraph.
+    return _INLINE.sub(lambda match: f"<span>{mathml(match[1], 'inline')}</span>", text)
 
 
 def mathml(latex: str, display: str) -> str:
