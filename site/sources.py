@@ -73,12 +73,12 @@ class Sources:
     def adapted(self, text: str, name: str, page: str) -> str:
         """Text that stands in one file of the repository, for a page of the site."""
 
+        def link(match: re.Match[str]) -> str:
+            return f"{match[1]}{self._led(match[2], name, page)}{match[3]}"
+
         def plain(text: str) -> str:
-            return with_formulas(
-                _LINK.sub(
-                    lambda match: f"{match[1]}{self._led(match[2], name, page)}{match[3]}", text
-                )
-            )
+            # Code hosts know an escaped sign, other readers of Markdown do not.
+            return with_formulas(_LINK.sub(link, text).replace("\\<", "&lt;"))
 
         parts, end = [], 0
         for found in _INCLUDE.finditer(text):
