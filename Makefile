@@ -17,7 +17,7 @@ UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study notebook test check format bench package clean
+.PHONY: help setup study notebook test check format docs bench package clean
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
@@ -25,6 +25,7 @@ help:
 	@echo 'make test     the tests, a process a core (ARGS="-k pgd" for some of them, "-n 0" in one process)'
 	@echo 'make check    formatting, lint, types'
 	@echo 'make format   put formatting and simple lint right'
+	@echo 'make docs     the documentation as a site, into build/site/html'
 	@echo 'make bench    our attacks against five libraries, into docs/benchmarks.md (ARGS="--only pgd")'
 	@echo 'make package  wheel and source distribution, into dist/, looked through'
 	@echo 'make setup    only set up .venv, which the others do by themselves'
@@ -50,6 +51,9 @@ format: $(READY)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
+docs: $(READY)
+	$(BIN)/python site/build.py $(ARGS)
+
 bench: $(BENCH_READY)
 	$(BENCH)/bin/python benchmarks/attacks.py --write $(ARGS)
 
@@ -62,7 +66,7 @@ package: $(READY)
 clean:
 	rm -rf $(VENV) $(BENCH) .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist
 
-$(READY): GROUPS := --group test --group lint
+$(READY): GROUPS := --group test --group lint --group docs
 $(BENCH_READY): GROUPS := --group peers
 
 $(READY) $(BENCH_READY): pyproject.toml constraints.txt

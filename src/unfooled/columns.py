@@ -61,12 +61,7 @@ def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
                 if name not in kept:
                     continue
                 found = Evaluation.of_arrays(packing.unpacked(_whole(folder, *kept[name])))
-                words: dict[str, str | int] = {
-                    "recipe": recipe.name,
-                    "seed": seed,
-                    "attack": used.title,
-                }
-                yield _rows(words, found)
+                yield _rows(recipe.name, seed, used.title, found)
 
 
 def _whole(folder: Path, file: str, sha256: str) -> bytes:
