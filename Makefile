@@ -52,7 +52,7 @@ format: $(READY)
 	$(BIN)/ruff format .
 
 docs: $(READY)
-	$(BIN)/python site/build.py $(ARGS)
+	$(BIN)/python site/make.py $(ARGS)
 
 bench: $(BENCH_READY)
 	$(BENCH)/bin/python benchmarks/attacks.py --write $(ARGS)

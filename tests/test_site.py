@@ -7,14 +7,13 @@ from xml.etree import ElementTree
 
 import docstrings
 import formulas
+import make
 import members
 import navigation
-import notebooks
 import pages
 import pytest
 import sources
 
-import build
 from unfooled import catalog
 
 MEMBERS = [(of, name) for of in members.PAGED for name in catalog.names(of)]
@@ -24,7 +23,7 @@ MEMBERS = [(of, name) for of in members.PAGED for name in catalog.names(of)]
 def assembled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """All pages, without pictures."""
     folder = tmp_path_factory.mktemp("pages")
-    build.assembled(folder, lambda of, name, target: "")
+    make.assembled(folder, lambda of, name, target: "")
     return folder
 
 
@@ -106,7 +105,7 @@ def test_a_notebook_is_shown_as_it_was_run(tmp_path: Path, monkeypatch: pytest.M
     ]
     (tmp_path / "own.ipynb").write_text(json.dumps({"cells": cells}))
     found = sources.Sources({"own.ipynb": "notebooks/own.md"})
-    page = notebooks.page("own.ipynb", found, tmp_path / "pages")
+    page = cells.page("own.ipynb", found, tmp_path / "pages")
     assert page.startswith("# Title\nAt <span><math ")
     assert "```python\nprint(1)\n```\n\n```text\ntwo\nlines\n```" in page
     assert "![Figure of a digit](own-1-1.png)" in page

@@ -1,4 +1,4 @@
-"""The documentation as a site: `python site/build.py` makes it in build/site/html.
+"""The documentation as a site: `python site/make.py` makes it in build/site/html.
 
 Its pages are those of the repository (`sources.py`), those about members (`members.py`) and the
 reference (`reference.py`), in the order of `navigation.py`; zensical lays them out. Nothing is
@@ -13,9 +13,9 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import cells
 import members
 import navigation
-import notebooks
 import pictures
 import reference
 from sources import ROOT, Sources
@@ -37,7 +37,7 @@ def assembled(folder: Path, draw: Draw) -> list[str]:
     made = {"index.md": sources.read("docs/index.md")}
     for name, address in sources.pages.items():
         if name.endswith(".ipynb"):
-            made[address] = notebooks.page(name, sources, (folder / address).parent)
+            made[address] = cells.page(name, sources, (folder / address).parent)
         elif address.partition("/")[0] not in members.PAGED and address not in made:
             made[address] = sources.read(name)
     for of in members.PAGED:
