@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import cells
 import docstrings
 import formulas
 import make
@@ -93,17 +94,17 @@ def test_a_link_leads_to_where_the_page_is_in_the_site() -> None:
 
 
 def test_a_notebook_is_shown_as_it_was_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    monkeypatch.setattr(cells, "ROOT", tmp_path)
     shown = [
         {"output_type": "stream", "text": ["two\n", "lines\n"]},
         {"data": {"image/png": "aGVsbG8=", "text/plain": "<Figure of a digit>"}},
         {"data": {"text/html": "<p>\n\n<b>bold</b></p>", "text/plain": "bold"}},
     ]
-    cells = [
+    written = [
         {"cell_type": "markdown", "source": ["# Title\n", "At $x_1$."]},
         {"cell_type": "code", "source": "print(1)", "outputs": shown},
     ]
-    (tmp_path / "own.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "own.ipynb").write_text(json.dumps({"cells": written}))
     found = sources.Sources({"own.ipynb": "notebooks/own.md"})
     page = cells.page("own.ipynb", found, tmp_path / "pages")
     assert page.startswith("# Title\nAt <span><math ")
