@@ -10,7 +10,6 @@ from unfooled.errors import UnfooledError
 
 T = TypeVar("T")
 WAITING = 16  # questions inside at once, with the one that is being answered
-_SECONDS = 30.0  # that one may take
 
 
 class Full(UnfooledError):
@@ -18,14 +17,19 @@ class Full(UnfooledError):
 
 
 class Desk:
-    """Answers questions in one thread, in the order in which they came."""
+    """Answers questions in one thread, in the order in which they came.
 
-    def __init__(self) -> None:
+    Args:
+        seconds: that one may take, if `submit` does not say otherwise.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="demo")
         self._open: dict[int, Watch] = {}
 
     def submit(
-        self, work: Callable[[Watch], T], seconds: float = _SECONDS
+        self, work: Callable[[Watch], T], seconds: float | None = None
     ) -> tuple[Watch, Future[T]]:
         """The answer to come, and how far it has got.
 
@@ -37,7 +41,7 @@ class Desk:
         watch = Watch()
 
         def timed() -> T:
-            watch.until = time.monotonic() + seconds
+            watch.until = time.monotonic() + (self._seconds if seconds is None else seconds)
             return work(watch)
 
         self._open[id(watch)] = watch

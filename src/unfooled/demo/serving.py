@@ -31,6 +31,7 @@ from unfooled.errors import InvalidInput, UnfooledError
 
 PAGE = Path(__file__).with_name("page.html")
 Found = list[dict[str, Any]]
+_ATTACK, _PROOF = 30.0, 120.0  # seconds that a question may take
 _LOOK = 0.1  # seconds between two looks at how far an attack has got
 _HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -59,8 +60,8 @@ class Hall:
     words: str = "starting"
     failed: str = ""
     names: frozenset[str] = frozenset()
-    desk: Desk = field(default_factory=Desk)
-    proofs: Desk = field(default_factory=Desk)
+    desk: Desk = field(default_factory=partial(Desk, _ATTACK))
+    proofs: Desk = field(default_factory=partial(Desk, _PROOF))
 
     def close(self) -> None:
         """Nothing is answered any more."""
