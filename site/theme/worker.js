@@ -10,7 +10,10 @@ if (location.protocol === "file:") {
       this.frame.title = "search";
       document.body.append(this.frame);
       const inside = this.frame.contentWindow;
-      inside.postMessage = (data) => setTimeout(() => this.onmessage?.({ data }));
+      inside.postMessage = (data) => {
+        const copy = structuredClone(data);
+        setTimeout(() => this.onmessage?.({ data: copy }));
+      };
       const script = inside.document.createElement("script");
       script.onload = () => {
         this.send = (data) =>
@@ -22,7 +25,7 @@ if (location.protocol === "file:") {
       inside.document.body.append(script);
     }
     postMessage(data) {
-      this.send(data);
+      this.send(structuredClone(data)); // as for a worker: what is sent is changed by nobody else
     }
     terminate() {
       this.frame.remove();
