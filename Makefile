@@ -35,7 +35,7 @@ study: $(READY)
 	$(BIN)/unfooled study mnist --fallback digits $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .
