@@ -40,7 +40,7 @@ notebook: $(READY)
 	$(BIN)/python notebooks/execute.py $(ARGS)
 
 test: $(READY)
-	$(BIN)/pytest -n auto --dist worksteal $(ARGS)
+	$(BIN)/pytest -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(READY)
 	$(BIN)/ruff format --check .

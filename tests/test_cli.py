@@ -64,33 +64,57 @@ def test_help_imports_no_torch(tmp_path: Path) -> None:
     ],
 )
 def test_a_mistake_gets_one_line_and_exit_code_2(
-    tmp_path: Path, arguments: list[str], said: str
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unchecked: None,
+    arguments: list[str],
+    said: str,
 ) -> None:
-    done = run(*arguments, cwd=tmp_path)
-    assert done.returncode == 2
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+    monkeypatch.chdir(tmp_path)
+    for name in ("UNFOOLED_DATA", "MLFLOW_TRACKING_URI"):
+        monkeypatch.delenv(name, raising=False)
+    assert commanded(monkeypatch, *arguments) == 2
+    errors = capsys.readouterr().err
+    assert said in errors
+    assert "Traceback" not in errors
     assert not list(tmp_path.glob("runs/*/models/*"))
 
 
-def test_missing_data_name_the_files_and_a_way_out(tmp_path: Path) -> None:
-    (tmp_path / "empty").mkdir()
-    done = run("study", "mnist", "--data", "empty", cwd=tmp_path)
+def test_a_mistake_is_told_likewise_in_a_process_of_its_own(tmp_path: Path) -> None:
+    done = run("study", "digits", "--seeds", "0", cwd=tmp_path)
     assert done.returncode == 2
-    assert len(done.stderr.splitlines()) == 1
+    assert "seeds" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_missing_data_name_the_files_and_a_way_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert commanded(monkeypatch, "study", "mnist", "--data", "empty") == 2
+    errors = capsys.readouterr().err
+    assert len(errors.splitlines()) == 1
     for part in ("empty", "train-images-idx3-ubyte.gz", "440fcabf73cc", "--dataset digits"):
-        assert part in done.stderr
+        assert part in errors
 
 
-def test_every_error_of_a_study_file_is_told_at_once(tmp_path: Path) -> None:
+def test_every_error_of_a_study_file_is_told_at_once(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    unchecked: None,
+) -> None:
     (tmp_path / "bad.toml").write_text(
         'dataset = "mnst"\nsedes = 3\nanswer_eps = -0.1\n[recipes.plain]\nepohcs = 3\n'
         'defence = { name = "adversarial", epss = 1 }\n[[attacks]]\nname = "fgms"\neps = [nan]\n'
     )
-    done = run("study", "bad.toml", cwd=tmp_path)
-    assert done.returncode == 2
+    monkeypatch.chdir(tmp_path)
+    assert commanded(monkeypatch, "study", "bad.toml") == 2
+    lines = capsys.readouterr().err.splitlines()
     for key in ("dataset", "sedes", "answer_eps", "recipes.plain.epohcs", "epss", "fgms", "eps[0]"):
-        assert any(key in line and "bad.toml" in line for line in done.stderr.splitlines()), key
+        assert any(key in line and "bad.toml" in line for line in lines), key
 
 
 def test_list_names_every_member_and_show_explains_it(
@@ -137,10 +161,12 @@ def test_a_finished_study_is_not_done_again(small_run: Path) -> None:
     assert seen() == before
 
 
-def test_another_study_in_an_old_folder_is_refused_with_the_keys(small_run: Path) -> None:
-    done = run("study", "small.toml", "--out", "run", "--seeds", "3", cwd=small_run.parent)
-    assert done.returncode == 2
-    assert "seeds: 2 there, 3 now" in done.stderr
+def test_another_study_in_an_old_folder_is_refused_with_the_keys(
+    small_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(small_run.parent)
+    assert commanded(monkeypatch, "study", "small.toml", "--out", "run", "--seeds", "3") == 2
+    assert "seeds: 2 there, 3 now" in capsys.readouterr().err
 
 
 def test_exit_codes_are_told_where_help_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,11 +196,11 @@ def test_a_card_that_lacks_facts_says_so_and_exits_with_1(
     assert "plain.md" in screen.out
 
 
-def test_report_makes_the_files_again(small_run: Path) -> None:
+def test_report_makes_the_files_again(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = small_run / "report" / "results.json"
     before = path.read_bytes()
     path.unlink()
-    assert run("report", str(small_run), cwd=small_run.parent).returncode == 0
+    assert commanded(monkeypatch, "report", str(small_run)) == 0
     assert path.read_bytes() == before
 
 

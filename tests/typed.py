@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import toys
 
 from unfooled import cli
 
@@ -22,13 +23,14 @@ class Ended:
 
 
 def run(*arguments: str, cwd: Path) -> Ended:
-    """A command in this process, which has imported torch already."""
+    """A command and its work in this process, which has imported torch already."""
     out, err = io.StringIO(), io.StringIO()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(cwd)
         patch.delenv("UNFOOLED_DATA", raising=False)
         patch.setattr(sys, "argv", ["unfooled", *arguments])
         patch.setattr(signal, "signal", lambda *_: None)
+        patch.setattr("unfooled.run.local", toys.serial)
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
             cli.main()
     return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())

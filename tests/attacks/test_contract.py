@@ -29,10 +29,10 @@ class AnyKind(nn.Module):
 
 # What makes a slow attack small enough for a test and still leaves it an attack.
 SMALL: dict[str, dict[str, Any]] = {
-    "autoattack": {"steps_each": 20, "square_queries": 100},
-    "boundary": {"queries": 600},
-    "carlini_wagner": {"steps": 60},
-    "hopskipjump": {"queries": 1000},
+    "autoattack": {"steps_each": 10, "square_queries": 60},
+    "boundary": {"queries": 400},
+    "carlini_wagner": {"steps": 60, "searches": 5},
+    "hopskipjump": {"queries": 600},
     "spsa": {"steps": 20, "samples": 16},
     "transfer": {"surrogates": [AnyKind(specimens.smooth().model)]},
 }
