@@ -118,8 +118,9 @@ def percent(value):
 # %% [markdown]
 # ## 1. The digits
 #
-# MNIST has 70,000 handwritten digits. 10,000 of them are *test images*, from which nothing is ever
-# learned, and 5,000 *validation images*, which tell during training how it goes.
+# MNIST has 70,000 handwritten digits. 10,000 of them are *test images*: nothing is learned from them, and
+# nothing is chosen by them; we only look at them. 5,000 are *validation images*, which tell during training
+# how it goes.
 
 # %%
 try:
