@@ -48,7 +48,7 @@ from torch import nn
 
 import unfooled
 from unfooled import Draws, Plan, Recipe, Study, Sweep, Threat, attack, dataset, evaluation
-from unfooled import figures, layers, model, tables, targets, transform
+from unfooled import colophon, figures, layers, model, tables, targets, transform
 from unfooled.errors import DataMissing
 from unfooled.study import Audit
 
@@ -194,7 +194,7 @@ def build():
     )
 
 
-tables.layers(model.layers(build(), channels=1, size=data.size))
+colophon.layers(model.layers(build(), channels=1, size=data.size))
 
 # %% [markdown]
 # - *Stride 2* means that the kernel moves by two pixels at a time, so that the picture gets half as
