@@ -93,7 +93,7 @@ def _neighbour(middle: "Axes", right: "Axes", name: str) -> str:
 
 def _box(lower: "Axes", upper: "Axes", _: str) -> str:
     """The darkest and the lightest that each pixel may become."""
-    image, _ = digit()
+    image = digit()[0]
     shown(lower, (image - TAUGHT).clamp(0, 1), f"each pixel less {TAUGHT}")
     shown(upper, (image + TAUGHT).clamp(0, 1), f"each pixel plus {TAUGHT}")
     return "The digit, and the two ends between which every pixel may lie."

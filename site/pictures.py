@@ -111,6 +111,8 @@ def _counted(questions: int) -> str:
 
 def _questions(axis: "Axes", heights: PerImage, lead: PerImage, words: str) -> None:
     """A mark for each question, in the order in which they were asked; the last is the result."""
+    from matplotlib.ticker import MaxNLocator
+
     places = torch.arange(1, len(heights) + 1)
     size = 16 if len(heights) < 80 else 4
     right, wrong = lead[:-1] > 0, lead[:-1] <= 0
@@ -129,7 +131,7 @@ def _questions(axis: "Axes", heights: PerImage, lead: PerImage, words: str) -> N
         handletextpad=0.2,
         columnspacing=1.2,
     )
-    axis.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axis.set_xlabel("questions to the network, in their order")
     axis.set_ylabel(words)
     beside = max(0.6, 0.03 * len(places))
