@@ -61,8 +61,8 @@ def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
                 if name not in kept:
                     continue
                 found = Evaluation.of_arrays(packing.unpacked(_whole(folder, *kept[name])))
-                words = {"recipe": recipe.name, "seed": seed, "attack": used.title}
-                yield _rows(words, found)
+                words: dict[str, str | int] = {"recipe": recipe.name, "seed": seed}
+                yield _rows({**words, "attack": used.title}, found)
 
 
 def _whole(folder: Path, file: str, sha256: str) -> bytes:
