@@ -1,5 +1,6 @@
 """The facts of a run as a table that anything reads."""
 
+import re
 import shutil
 from pathlib import Path
 
@@ -38,6 +39,20 @@ def test_the_mean_over_the_rows_is_the_reports_number(
                 if eps > 0:
                     found = shares[recipe.name, curve.attack, curve.norm, eps]
                     assert found == pytest.approx(estimate.value)
+
+
+def test_the_page_takes_the_worst_case_as_the_report_does(
+    table: pandas.DataFrame, small_report: Report
+) -> None:
+    page = (Path(__file__).parents[1] / "docs" / "data.md").read_text()
+    code = re.findall(r"```python\n(under = .*?)\n```", page, re.DOTALL)[0]
+    *lines, last = code.splitlines()
+    names = {"table": table}
+    exec("\n".join(lines), names)
+    found = eval(last, names)
+    for recipe in small_report.results.recipes:
+        worst = recipe.curve(WORST, "Linf").at(0.1)
+        assert found[recipe.name] == pytest.approx(worst.value)
 
 
 def test_what_is_fooled_was_read_correctly_and_is_not_robust(table: pandas.DataFrame) -> None:
