@@ -4,11 +4,12 @@ Colours are Okabe and Ito's, which stay apart for colour-blind readers; line sty
 them apart in grey as well.
 """
 
+import base64
 import io
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#AA6FA0", "#E69F00", "#56B4E9", "#8C8C00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 4)))
+_SCREEN = 96  # pixels an inch
+_PAGE = b"""#set page(width: auto, height: auto, margin: 0pt, fill: white)
+#image(bytes(sys.inputs.svg), format: "svg")"""
 WRONG, INK, FAINT = "#B03000", "#222222", "#888888"
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "path",
@@ -51,14 +55,23 @@ class Figure:
     alt: str
     svg: str
 
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        """What a notebook shows: the picture, and its numbers to those who cannot see it."""
-        told = f'<svg role="img" aria-label="{escape(self.alt)}" '
-        shown = {
-            "image/svg+xml": self.svg.replace("<svg ", told, 1),
-            "text/plain": self.alt,
-        }
-        return shown, {"image/svg+xml": {"alt": self.alt}}
+    def as_png(self) -> bytes:
+        """The picture in pixels, two for each of a usual screen, for what shows no SVG."""
+        import typst
+
+        found = typst.compile(_PAGE, format="png", ppi=2 * _SCREEN, sys_inputs={"svg": self.svg})
+        return bytes(found)
+
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        """What a notebook shows: the picture, and its numbers to those who cannot see it.
+
+        In pixels, since exported notebooks leave the words out of an SVG and cut off a wide one.
+        """
+        picture = self.as_png()
+        width, height = struct.unpack(">II", picture[16:24])  # where every PNG has them
+        shown = {"image/png": base64.b64encode(picture).decode(), "text/plain": self.alt}
+        about = {"alt": self.alt, "width": width // 2, "height": height // 2}
+        return shown, {"image/png": about}
 
 
 @contextmanager
