@@ -5,15 +5,14 @@ them apart in grey as well. A mark that has been given words (`tip`) says them w
 at it, in any viewer of SVG.
 """
 
+import base64
 import csv
 import io
 import re
-import tempfile
+import struct
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from unfooled.statistics import Estimate
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#AA6FA0", "#E69F00", "#56B4E9", "#8C8C00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 4)))
+_SCREEN = 96  # pixels an inch
+_PAGE = b"""#set page(width: auto, height: auto, margin: 4pt, fill: white)
+#image(bytes(sys.inputs.svg), format: "svg")"""
 WRONG, INK, FAINT = "#B03000", "#222222", "#888888"
 ENDS = ("read correctly", "low", "high")  # how the columns of an estimate are headed
 Cell = str | float
@@ -74,14 +76,16 @@ class Figure:
         csv.writer(text, lineterminator="\n").writerows([self.head, *self.rows])
         return text.getvalue()
 
-    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, str]]]:
-        """What a notebook shows: the picture, and its numbers to those who cannot see it."""
-        told = f'<svg role="img" aria-label="{escape(self.alt)}" '
-        shown = {
-            "image/svg+xml": self.svg.replace("<svg ", told, 1),
-            "text/plain": self.alt,
-        }
-        return shown, {"image/svg+xml": {"alt": self.alt}}
+    def _repr_mimebundle_(self, **_: object) -> tuple[dict[str, str], dict[str, dict[str, Any]]]:
+        """What a notebook shows: the picture, and its numbers to those who cannot see it.
+
+        In pixels, since exported notebooks leave the words out of an SVG and cut off a wide one.
+        """
+        picture = raster(self.svg, per_inch=2 * _SCREEN)
+        width, height = struct.unpack(">II", picture[16:24])  # where every PNG has them
+        shown = {"image/png": base64.b64encode(picture).decode(), "text/plain": self.alt}
+        about = {"alt": self.alt, "width": width // 2, "height": height // 2}
+        return shown, {"image/png": about}
 
 
 def ends(estimate: Estimate) -> tuple[float, float, float]:
@@ -122,14 +126,7 @@ def raster(svg: str, *, per_inch: float = 110.0) -> bytes:
     """A finished figure as PNG, on white, with so many pixels an inch."""
     import typst
 
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        (folder / "figure.svg").write_text(svg)
-        (folder / "page.typ").write_text(
-            '#set page(width: auto, height: auto, margin: 4pt, fill: white)\n#image("figure.svg")\n'
-        )
-        made = typst.compile(folder / "page.typ", root=folder, format="png", ppi=per_inch)
-    return bytes(made)
+    return bytes(typst.compile(_PAGE, format="png", ppi=per_inch, sys_inputs={"svg": svg}))
 
 
 def end_labels(axis: "Axes", titles: Sequence[str], heights: Sequence[float]) -> None:
