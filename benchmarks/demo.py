@@ -8,6 +8,7 @@ import json
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median, quantiles
 from typing import Any
@@ -16,7 +17,7 @@ import httpx
 import torch
 from section import publish, table
 
-from unfooled.demo import hosting, opening
+from unfooled.demo import hosting, opening, playing
 from unfooled.demo.playing import Game
 from unfooled.demo.serving import Hall
 
@@ -63,22 +64,15 @@ def main() -> None:
 
 def measured(client: httpx.Client, game: Game, moves: int) -> list[list[str]]:
     """A row for each kind of question."""
-    rows = []
-    for attack in game.attacks:
-        few = moves if attack.knows == "gradients" else max(1, moves // 10)
-        rows.append(
-            row(f"{attack.title}, a move", few, lambda n, a=attack.name: move(client, game, a, n))
-        )
-    for attack in game.attacks[:2]:
-        few = max(1, moves // 10)
-        rows.append(
-            row(
-                f"{attack.title}, smallest eps",
-                few,
-                lambda n, a=attack.name: smallest(client, a, n),
-            )
-        )
-    rows.append(row("certified eps", max(1, moves // 30), lambda n: certified(client, n)))
+    rows, attacks = [], playing.about(game)["attacks"]
+    for one in attacks:
+        few = moves if one["knows"] == "gradients" else max(1, moves // 10)
+        do = partial(move, client, game, one["name"])
+        rows.append(row(f"{one['title']}, a move", few, do))
+    for one in attacks[:2]:
+        do = partial(smallest, client, one["name"])
+        rows.append(row(f"{one['title']}, smallest eps", max(1, moves // 10), do))
+    rows.append(row("certified eps", max(1, moves // 30), partial(certified, client)))
     return rows
 
 
