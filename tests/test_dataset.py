@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import made_up
 import numpy as np
 import pytest
 import torch
@@ -145,3 +146,14 @@ def test_writing_that_fails_leaves_nothing_and_what_was_there(tmp_path: Path) ->
         dataset.write(path, (5, 3, 4, 4), failing())
     assert list(tmp_path.iterdir()) == [path]
     assert dataset.mapped(path, 5) is not None
+
+
+def test_a_folder_is_taken_for_a_data_set_only_where_none_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for folder in ("digits", "own"):
+        made_up.pictures(Path(folder), {"a": 8, "b": 8})
+    assert dataset.named("digits", folder=None)[0].name == "digits"
+    data, folder = dataset.named("own", folder=None, size=8)
+    assert (data.name, data.classes, folder) == ("image_folder", ("a", "b"), Path("own"))

@@ -92,10 +92,7 @@ def _data(words: Words) -> tuple[Dataset, Path | None, dict[str, Any]]:
             )
         named = kinds.pop()
     options = {} if words.size is None else {"size": words.size}
-    if ":" not in named and Path(named).is_dir():
-        folder = Path(named)
-        return dataset.find("image_folder", folder=folder, **options), folder, options
-    return dataset.find(named, folder=words.folder, **options), words.folder, options
+    return *dataset.named(named, folder=words.folder, **options), options
 
 
 def _entries(words: Words, data: Dataset) -> list[Entry]:

@@ -157,10 +157,7 @@ def load(
         UnknownName, InvalidData, InvalidModel, InvalidOption: as `loading.load`.
         DataMissing: as `dataset.find`.
     """
-    named = named or loading.trained_on(str(which))
-    if ":" not in named and Path(named).is_dir():
-        named, folder = "image_folder", Path(named)
-    data = dataset.find(named, folder=folder)
+    data, folder = dataset.named(named or loading.trained_on(str(which)), folder=folder)
     if data.channels not in _CHANNELS:
         raise InvalidData(f"{data.name} has {data.channels} channels; pictures have 1 or 3")
     try:
