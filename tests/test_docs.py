@@ -51,7 +51,9 @@ def parsed(line: str) -> None:
     group: Any = typer.main.get_command(cli.app)
     _, *words = shlex.split(line)
     if words[0].startswith("--"):
-        assert words[0] in ("--help", "--version", "--install-completion"), line
+        assert words[0] in ("--help", "--version", "--install-completion", "--show-completion"), (
+            line
+        )
         return
     assert words[0] in group.commands, line
     known = {name for param in group.commands[words[0]].params for name in param.opts}
