@@ -1,6 +1,7 @@
 """Figures are whole, repeatable and told in words."""
 
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 from unfooled.figures import all_figures
 from unfooled.report import Report
@@ -17,7 +18,16 @@ def test_every_figure_is_well_formed_and_has_an_alternative_text(small_report: R
 
 
 def test_figures_are_the_same_each_time(small_report: Report) -> None:
-    first, second = all_figures(small_report), all_figures(small_report)
+    first = all_figures(small_report)
+    all_figures.cache_clear()
+    second = all_figures(small_report)
+    assert second is not first
     assert {name: one.svg for name, one in first.items()} == {
         name: one.svg for name, one in second.items()
     }
+
+
+def test_figures_are_drawn_once_for_all_pages(small_report: Report) -> None:
+    assert all_figures(small_report) is all_figures(small_report)
+    other = replace(small_report)
+    assert all_figures(other) is not all_figures(small_report)
