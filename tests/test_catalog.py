@@ -83,7 +83,6 @@ def test_a_module_that_raises_on_import_is_told_in_one_line(
 ) -> None:
     (tmp_path / "sick_module.py").write_text(f"{line}\n")
     monkeypatch.syspath_prepend(tmp_path)
-    catalog._own.cache_clear()
     with pytest.raises(UnknownName, match="cannot import 'sick_module': ") as raised:
         catalog.function("models", "sick_module:net")
     assert "\n" not in str(raised.value)
@@ -144,3 +143,13 @@ def test_an_option_without_annotation_takes_any_value() -> None:
 def test_what_resembles_nothing_gets_the_names_that_there_are() -> None:
     with pytest.raises(UnknownName, match=r"Known: apgd, autoattack, .*transfer"):
         catalog.module("attacks", "zzzz")
+
+
+def test_files_of_one_name_in_two_folders_are_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.py").write_text(f"def said():\n    return {name!r}\n")
+        monkeypatch.chdir(tmp_path / name)
+        assert catalog.function("attacks", "mine.py:said")() == name

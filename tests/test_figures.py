@@ -3,6 +3,7 @@
 import base64
 import io
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 from PIL import Image
 
@@ -23,7 +24,10 @@ def test_every_figure_is_well_formed_and_has_an_alternative_text(small_report: R
 
 
 def test_figures_are_the_same_each_time(small_report: Report) -> None:
-    first, second = all_figures(small_report), all_figures(small_report)
+    first = all_figures(small_report)
+    all_figures.cache_clear()
+    second = all_figures(small_report)
+    assert second is not first
     assert {name: one.svg for name, one in first.items()} == {
         name: one.svg for name, one in second.items()
     }
@@ -37,3 +41,9 @@ def test_a_notebook_shows_a_figure_in_pixels_and_tells_its_numbers(small_report:
         assert (picture.width // 2, picture.height // 2) == (told["width"], told["height"])
         assert len(picture.convert("RGB").getcolors(2**24)) > 10
     assert told["alt"] == figure.alt == shown["text/plain"]
+
+
+def test_figures_are_drawn_once_for_all_pages(small_report: Report) -> None:
+    assert all_figures(small_report) is all_figures(small_report)
+    other = replace(small_report)
+    assert all_figures(other) is not all_figures(small_report)

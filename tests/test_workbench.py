@@ -51,7 +51,7 @@ def test_code_that_the_files_name_is_not_run_unasked(
     given = ["--model", "trusted.py:net", "--dataset", "toys:striped", "--n", "3", "--out", "here"]
     assert commanded(monkeypatch, "attack", *given) == 0
     Path("trusted.py").write_text("from pathlib import Path\nPath('ran').touch()\n" + own)
-    catalog._own.cache_clear()
+    catalog._executed.cache_clear()
     capsys.readouterr()
     assert commanded(monkeypatch, "verify", "here") == 2
     said = capsys.readouterr().err

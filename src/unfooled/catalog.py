@@ -119,7 +119,6 @@ def _kinds(annotation: Any) -> tuple[type, ...]:
     return (*parts, int) if float in parts else parts
 
 
-@cache
 def _own(place: str) -> types.ModuleType:
     path = Path(place)
     if path.suffix != ".py":
@@ -131,14 +130,20 @@ def _own(place: str) -> types.ModuleType:
             ) from error
     if not path.is_file():
         raise UnknownName(f"there is no file {place}")
-    spec = importlib.util.spec_from_file_location(path.stem, path.resolve())
-    if spec is None or spec.loader is None:
-        raise UnknownName(f"{place} is not a Python file")
-    loaded = importlib.util.module_from_spec(spec)
     try:
-        spec.loader.exec_module(loaded)
+        return _executed(path.resolve())
     except (Exception, SystemExit) as error:
         raise UnknownName(
             f"{place} raised on import: {type(error).__name__}: {brief(error)}"
         ) from error
+
+
+@cache
+def _executed(path: Path) -> types.ModuleType:
+    """A file of Python as a module, once, whatever folder it is named from."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError("it is not a Python file")
+    loaded = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(loaded)
     return loaded

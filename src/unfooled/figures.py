@@ -1,6 +1,8 @@
 """The figures of a report: which there are, and those of lines and differences."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -225,8 +227,9 @@ def learning(report: Report) -> Figure:
     )
 
 
-def all_figures(report: Report) -> dict[str, Figure]:
-    """Every figure of a report, by name."""
+@lru_cache(maxsize=1)
+def all_figures(report: Report) -> Mapping[str, Figure]:
+    """Every figure of a report, by name; drawn once for all the pages that show them."""
     results = report.results
     shown = [recipe for recipe in results.featured if recipe.control != "sham"]
     found = [curves(report), matrices.confusion(report)]
@@ -239,7 +242,8 @@ def all_figures(report: Report) -> dict[str, Figure]:
         found += [*ranking.doses(report), *ranking.bundles(report)]
     found += [album.digits(report, recipe) for recipe in shown if recipe.name in report.pictures]
     look = album.inside(report)
-    return {figure.name: figure for figure in [*found, *([look] if look else [])]}
+    every = {figure.name: figure for figure in [*found, *([look] if look else [])]}
+    return MappingProxyType(every)
 
 
 def _band(axis: "Axes", recipe: RecipeResult, curve: Curve, place: int) -> None:

@@ -29,9 +29,9 @@ from unfooled.results import Results, build
 from unfooled.study import Audit, Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Report:
-    """All that a report tells.
+    """All that a report tells; equal to itself alone, so that what is made of it can be kept.
 
     Attributes:
         study: what was asked.
