@@ -1,7 +1,6 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-import made_up
 import numpy as np
 import pytest
 import torch
@@ -153,7 +152,7 @@ def test_a_folder_is_taken_for_a_data_set_only_where_none_has_its_name(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     for folder in ("digits", "own"):
-        made_up.pictures(Path(folder), {"a": 8, "b": 8})
-    assert dataset.named("digits", folder=None)[0].name == "digits"
-    data, folder = dataset.named("own", folder=None, size=8)
-    assert (data.name, data.classes, folder) == ("image_folder", ("a", "b"), Path("own"))
+        Path(folder).mkdir()
+    assert dataset.meant("digits", None) == ("digits", None)
+    assert dataset.meant("own", None) == ("image_folder", Path("own"))
+    assert dataset.meant("mine.py:own", Path("data")) == ("mine.py:own", Path("data"))

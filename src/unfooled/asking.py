@@ -92,7 +92,8 @@ def _data(words: Words) -> tuple[Dataset, Path | None, dict[str, Any]]:
             )
         named = kinds.pop()
     options = {} if words.size is None else {"size": words.size}
-    return *dataset.named(named, folder=words.folder, **options), options
+    name, folder = dataset.meant(named, words.folder)
+    return dataset.find(name, folder=folder, **options), folder, options
 
 
 def _entries(words: Words, data: Dataset) -> list[Entry]:

@@ -157,7 +157,8 @@ def load(
         UnknownName, InvalidData, InvalidModel, InvalidOption: as `loading.load`.
         DataMissing: as `dataset.find`.
     """
-    data, folder = dataset.named(named or loading.trained_on(str(which)), folder=folder)
+    named, folder = dataset.meant(named or loading.trained_on(str(which)), folder)
+    data = dataset.find(named, folder=folder)
     if data.channels not in _CHANNELS:
         raise InvalidData(f"{data.name} has {data.channels} channels; pictures have 1 or 3")
     try:

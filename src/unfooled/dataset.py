@@ -98,24 +98,18 @@ class Dataset:
         return self.train.images.shape[2]
 
 
-def named(words: str, *, folder: Path | None, **options: Any) -> tuple["Dataset", Path | None]:
-    """A data set by its name, or by a folder of images where none has that name.
+def meant(words: str, folder: Path | None) -> tuple[str, Path | None]:
+    """The name of a data set and the folder of its files, from what a user wrote.
 
     Args:
-        words: a name as `find` takes it, or a folder with one folder of images a class.
+        words: a name as `find` takes it, or, where no data set has that name, a folder with one
+            folder of images a class.
         folder: of the data files, for a name.
-        options: of the data set.
-
-    Returns:
-        The data, and the folder of their files.
-
-    Raises:
-        DataMissing, InvalidData, InvalidOption, UnknownName: as `find`.
     """
     known = ":" in words or words in catalog.names("datasets")
     if not known and Path(words).is_dir():
-        return find("image_folder", folder=Path(words), **options), Path(words)
-    return find(words, folder=folder, **options), folder
+        return "image_folder", Path(words)
+    return words, folder
 
 
 def find(name: str, *, folder: Path | None = None, **options: Any) -> Dataset:
