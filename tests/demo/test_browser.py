@@ -223,6 +223,19 @@ def test_the_other_attacks_fool_inside_eps_and_always_alike(
     assert target is None or found[0]["read"] == target
 
 
+def test_what_is_no_number_never_stands(page: Any) -> None:
+    told = page.evaluate(
+        """async () => {
+          const { fgsm, wanted } = await import("/attacks.mjs");
+          const gradient = async () => ({ logits: [0, 1], gradient: Float32Array.of(NaN) });
+          const goal = { label: 1, target: null };
+          const broken = fgsm({ name: "broken", gradient }, Float32Array.of(0.5), goal, 0.1);
+          return [wanted({ label: -1, target: null }, -1), await broken.catch(String)];
+        }"""
+    )
+    assert told == [True, "Error: the input gradient of “broken” is NaN or infinite"]
+
+
 def test_a_search_gives_way_to_a_move_of_the_slider(page: Any, question: dict[str, Any]) -> None:
     name = page.evaluate(
         """async (given) => {

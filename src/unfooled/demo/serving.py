@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from unfooled.demo import playing, wire
 from unfooled.demo.desk import Desk, Full
 from unfooled.demo.playing import Asked, Game, Watch
-from unfooled.errors import InvalidInput, UnfooledError
+from unfooled.errors import InvalidInput, UnfooledError, brief
 
 PAGE = Path(__file__).with_name("page.html")
 Found = list[dict[str, Any]]
@@ -230,6 +230,8 @@ async def _lines(watch: Watch, future: Future[Found]) -> AsyncIterator[str]:
             yield json.dumps({"results": wrapped.result()}) + "\n"
         except UnfooledError as error:
             yield json.dumps({"error": str(error)}) + "\n"
+        except Exception as error:  # whatever a user's network raises
+            yield json.dumps({"error": f"no answer was found: {brief(error)}"}) + "\n"
     finally:  # also where the browser has gone
         watch.stopped = True
         wrapped.cancel()
