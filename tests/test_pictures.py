@@ -27,6 +27,22 @@ def test_a_quick_attack_is_shown_at_finer_eps_and_its_own_are_among_them(striped
     assert (moved <= np.ceil(255 * seen["eps"][1:])).all()
 
 
+def test_no_eps_stands_twice_and_none_is_larger_than_the_studys(striped: Dataset) -> None:
+    network = model.build("toys:pyramid", channels=1, size=8, classes=3, seed=5).eval()
+    own = (2 / 255, 4 / 255, 8 / 255)
+    eps = pictures.pictures(network, striped.test, Sweep("fgsm", {}, "Linf", own))["eps"]
+    assert set(own) <= set(eps.tolist())
+    assert eps.max() == 8 / 255
+    assert np.diff(eps).min() > 1e-3
+
+
+def test_pixels_are_counted_whole(striped: Dataset) -> None:
+    network = model.build("toys:pyramid", channels=1, size=8, classes=3, seed=5).eval()
+    sweep = Sweep("fmn", {"steps": 4}, "L0", (5.0,))
+    eps = pictures.pictures(network, striped.test, sweep)["eps"].tolist()
+    assert eps == [0, 1, 2, 3, 4, 5]
+
+
 def test_a_costly_attack_is_shown_at_the_studys_eps_alone(striped: Dataset) -> None:
     network = model.build("toys:pyramid", channels=1, size=8, classes=3, seed=5).eval()
     sweep = Sweep("pgd", {"steps": 60}, "Linf", (0.1, 0.2))

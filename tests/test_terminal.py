@@ -79,3 +79,11 @@ def test_a_line_moves_only_where_it_can(
 def test_a_command_is_told_as_it_is_typed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["/there/unfooled/__main__.py", "study", "my study.toml"])
     assert terminal.typed() == "unfooled study 'my study.toml'"
+
+
+def test_no_password_is_kept_with_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    address = "https://me:secret@there:5000/a@b"
+    monkeypatch.setattr(sys, "argv", ["unfooled", "evaluate", "--mlflow", address])
+    assert terminal.typed() == "unfooled evaluate --mlflow https://there:5000/a@b"
+    monkeypatch.setattr(sys, "argv", ["unfooled", "evaluate", f"--mlflow={address}"])
+    assert terminal.typed() == "unfooled evaluate --mlflow=https://there:5000/a@b"

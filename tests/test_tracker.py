@@ -70,6 +70,12 @@ def test_a_failure_is_one_line_with_its_reason_and_a_way_to_try_again(
     assert "all of it" in screen.out
 
 
+def test_a_failure_tells_no_password(small_report: Report, small_run: Path) -> None:
+    with pytest.raises(TrackingFailed, match="http://there tries again") as failed:
+        told("http://me:secret@there").track(small_report, small_run)
+    assert "secret" not in str(failed.value)
+
+
 def test_what_is_tracked_of_a_network_are_its_own_shares(small_report: Report) -> None:
     networks = tracked(small_report)
     assert [one.name for one in networks[:3]] == ["plain-0", "plain-1", "noise-0"]

@@ -1,5 +1,5 @@
 from unfooled.statistics import Estimate
-from unfooled.wording import interval, listed, percent, points, points_interval, quoted
+from unfooled.wording import interval, listed, percent, points, points_interval, public, quoted
 
 
 def test_shares_are_per_cent_with_a_space_that_no_line_breaks_at() -> None:
@@ -23,3 +23,9 @@ def test_clauses_are_listed_with_one_and() -> None:
     assert listed(["a"]) == "a"
     assert listed(["a", "b", "c"]) == "a, b, and c"
     assert quoted("a, b") == "\N{LEFT DOUBLE QUOTATION MARK}a, b\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+def test_an_address_is_shown_without_who_may_enter() -> None:
+    assert public("--mlflow=https://me:a@b@there:5000/x") == "--mlflow=https://there:5000/x"
+    for words in ("http://there/a@b", "http://there?to=a@b", "me@there", "runs/a@b"):
+        assert public(words) == words

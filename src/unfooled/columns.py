@@ -1,6 +1,5 @@
 """The facts of a run as columns, for pandas, polars and whatever else reads a table."""
 
-import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from unfooled import packing, store
-from unfooled.errors import InvalidData, RunRefused
+from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
 from unfooled.report import asked
 from unfooled.study import Study
@@ -60,22 +59,8 @@ def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
                 name = study.job_name("attack", place, seed, sweep)
                 if name not in kept:
                     continue
-                found = Evaluation.of_arrays(packing.unpacked(_whole(folder, *kept[name])))
+                found = Evaluation.of_arrays(packing.unpacked(store.whole(folder, *kept[name])))
                 yield _rows(recipe.name, seed, used.title, found)
-
-
-def _whole(folder: Path, file: str, sha256: str) -> bytes:
-    """A file that is what the ledger says."""
-    try:
-        content = (folder / file).read_bytes()
-    except OSError as error:
-        raise InvalidData(f"cannot read {folder / file}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InvalidData(
-            f"{folder / file} is not what the run wrote; the command that made the run makes it "
-            "again"
-        )
-    return content
 
 
 def _rows(recipe: str, seed: int, attack: str, found: Evaluation) -> dict[str, NDArray[Any]]:

@@ -59,8 +59,9 @@ def chosen(labels: Labels) -> Int64[Tensor, " k"]:
 
 
 def _sizes(sweep: Sweep, attack: Attack) -> list[float]:
-    """The eps at which it is attacked, ascending, without 0."""
-    own = {eps for eps in sweep.eps if eps}
+    """The eps at which it is attacked, ascending, without 0; none stands twice but for rounding."""
+    own, digits = {eps for eps in sweep.eps if eps}, 0 if sweep.norm == "L0" else 6
     if own and attack.cost <= _QUICK:
-        own |= {round(max(own) * step / STEPS, 6) for step in range(1, STEPS + 1)}
+        finer = {round(max(own) * step / STEPS, digits) for step in range(1, STEPS)}
+        own |= finer - {round(eps, digits) for eps in own} - {0}
     return sorted(own)

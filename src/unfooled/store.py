@@ -18,7 +18,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from unfooled.errors import RunRefused
+from unfooled.errors import InvalidData, RunRefused
 
 _FOLDERS = {"train": ("models", ".safetensors"), "load": ("models", ".json")}
 _SCHEMA = """CREATE TABLE IF NOT EXISTS jobs (
@@ -105,6 +105,24 @@ def files(folder: Path) -> dict[str, tuple[str, str]]:
             return {file: (name, sha256) for file, name, sha256 in known.execute(query)}
     except sqlite3.Error as error:
         raise RunRefused(f"{ledger} cannot be read: {error}") from error
+
+
+def whole(folder: Path, file: str, sha256: str) -> bytes:
+    """A file of a run, if it is what the ledger says; see `files`.
+
+    Raises:
+        InvalidData: it is missing or damaged.
+    """
+    try:
+        content = (folder / file).read_bytes()
+    except OSError as error:
+        raise InvalidData(f"cannot read {folder / file}: {error.strerror}") from error
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise InvalidData(
+            f"{folder / file} is not what the run's ledger says: damaged, or changed since; the "
+            "command that made the run makes it again"
+        )
+    return content
 
 
 @contextmanager

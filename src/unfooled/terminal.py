@@ -10,12 +10,17 @@ from contextlib import contextmanager
 
 from rich.console import Console
 
+from unfooled.wording import public
+
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
 
 def typed() -> str:
-    """The command as it was typed, for a shell; `python -m unfooled` is the same."""
-    return shlex.join(["unfooled", *sys.argv[1:]])
+    """The command as it was typed, for a shell; `python -m unfooled` is the same.
+
+    It stands in the run's folder and in its report, so no password stands in it.
+    """
+    return shlex.join(["unfooled", *map(public, sys.argv[1:])])
 
 
 def lively() -> bool:

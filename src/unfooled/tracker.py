@@ -25,6 +25,7 @@ from unfooled.outcomes import CLEAN
 from unfooled.recipe import Recipe
 from unfooled.report import Report
 from unfooled.study import Study
+from unfooled.wording import public
 
 Setting = str | int | float
 _LONGEST = 300  # letters of somebody else's error
@@ -53,10 +54,11 @@ class Tracker:
         try:
             return self.function(report, folder, self.where)
         except Exception as error:  # whatever a server or its library makes of it
-            place = f" at {self.where}" if self.where else ""
-            again = f"--{self.name} {self.where}".strip()
+            where, why = public(self.where), public(_reason(error))
+            place = f" at {where}" if where else ""
+            again = f"--{self.name} {where}".strip()
             raise TrackingFailed(
-                f"{self.name}{place} could not be written: {_reason(error)}; the report is in "
+                f"{self.name}{place} could not be written: {why}; the report is in "
                 f"{folder / 'report'}, and unfooled report {folder} {again} tries again"
             ) from error
 

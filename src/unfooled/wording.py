@@ -1,5 +1,6 @@
 """Numbers and lists as sentences have them."""
 
+import re
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
 
@@ -20,6 +21,11 @@ class Interval(Protocol):
 def quoted(title: str) -> str:
     """In quotation marks: it may hold commas."""
     return f"\N{LEFT DOUBLE QUOTATION MARK}{title}\N{RIGHT DOUBLE QUOTATION MARK}"
+
+
+def public(words: str) -> str:
+    """Without the name and password that an address in them may hold, as "http://NAME:WORD@HOST"."""
+    return re.sub(r"(?<=://)[^\s/?#]*@", "", words)
 
 
 def percent(share: float, digits: int = 1) -> str:

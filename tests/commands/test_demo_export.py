@@ -25,12 +25,13 @@ def test_it_says_what_there_is_and_how_to_look_at_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(runtime, "files", lambda given: {runtime.MACHINE: bytes(2_000_000)})
-    demo(export=tmp_path / "my site")
+    folder = tmp_path / "my [/b] site"  # which is no markup
+    demo(export=folder)
     said = capsys.readouterr().out
-    assert f"{tmp_path}/my site holds the page about 2 networks: 15 files, 2.2 MB" in said
+    assert f"{folder} holds the page about 2 networks: 15 files, 2.2 MB" in said
     assert "of which 2.0 MB are ONNX Runtime Web" in said
-    assert f"python -m http.server -d '{tmp_path}/my site' 8000, then open" in said
-    assert (tmp_path / "my site" / "index.html").exists()
+    assert f"python -m http.server -d '{folder}' 8000, then open" in said
+    assert (folder / "index.html").exists()
 
 
 def test_what_is_in_the_way_is_said_before_anything_is_fetched_or_trained(

@@ -1,7 +1,6 @@
 """The exported page in a real browser, from a plain file server."""
 
 import re
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -84,24 +83,18 @@ def address(
 
 
 @pytest.fixture(scope="module")
-def page(address: str) -> Iterator[Any]:
+def page(chromium: Any, address: str) -> Iterator[Any]:
     """The page once its networks have answered; in the end nothing must have gone wrong."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next(filter(None, map(shutil.which, names)), None)
-    if path is None:
-        pytest.skip("no Chromium here")
     wrong: list[str] = []
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path)
-        page = browser.new_page(viewport={"width": 390, "height": 844})
-        page.set_default_timeout(PATIENT)
-        page.on("console", lambda one: one.type in ("error", "warning") and wrong.append(one.text))
-        page.on("pageerror", lambda one: wrong.append(str(one)))
-        page.on("request", lambda one: one.url.startswith(address) or wrong.append(one.url))
-        page.goto(address)
-        page.wait_for_selector("body[data-done]")
-        yield page
-        browser.close()
+    page = chromium.new_page(viewport={"width": 390, "height": 844})
+    page.set_default_timeout(PATIENT)
+    page.on("console", lambda one: one.type in ("error", "warning") and wrong.append(one.text))
+    page.on("pageerror", lambda one: wrong.append(str(one)))
+    page.on("request", lambda one: one.url.startswith(address) or wrong.append(one.url))
+    page.goto(address)
+    page.wait_for_selector("body[data-done]")
+    yield page
+    page.close()
     assert [one for one in wrong if not one.startswith(("data:", "blob:"))] == []
 
 
@@ -221,6 +214,19 @@ def test_the_other_attacks_fool_inside_eps_and_always_alike(
     assert (found[0]["queries"] is not None) == (name == "square")
     assert found[0]["fooled"]
     assert target is None or found[0]["read"] == target
+
+
+def test_what_is_no_number_never_stands(page: Any) -> None:
+    told = page.evaluate(
+        """async () => {
+          const { fgsm, wanted } = await import("/attacks.mjs");
+          const gradient = async () => ({ logits: [0, 1], gradient: Float32Array.of(NaN) });
+          const goal = { label: 1, target: null };
+          const broken = fgsm({ name: "broken", gradient }, Float32Array.of(0.5), goal, 0.1);
+          return [wanted({ label: -1, target: null }, -1), await broken.catch(String)];
+        }"""
+    )
+    assert told == [True, "Error: the input gradient of “broken” is NaN or infinite"]
 
 
 def test_a_search_gives_way_to_a_move_of_the_slider(page: Any, question: dict[str, Any]) -> None:

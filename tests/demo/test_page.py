@@ -5,40 +5,23 @@ writes docs/figures/demo.png and demo-phone.png.
 """
 
 import os
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import played
 import pytest
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 
 from unfooled.demo import opening
 from unfooled.demo.playing import Game
 from unfooled.demo.serving import Hall
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
-)
 PICTURED = os.environ.get("UNFOOLED_PICTURED", "")
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
 LAPTOP, PHONE = {"width": 1280, "height": 800}, {"width": 390, "height": 844}
 SEVEN = ((70, 60), (200, 60), (190, 100), (125, 240))
 PATIENT = 60_000  # milliseconds, for a machine with much else to do
-
-pytestmark = pytest.mark.skipif(
-    not CHROMIUM, reason="there is no Chromium here to show the page in"
-)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        # Root, as in containers, gets no sandbox.
-        found = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")
@@ -49,12 +32,12 @@ def address(game: Game) -> Iterator[str]:
 
 
 @pytest.fixture
-def opened(browser: Browser, address: str) -> Iterator[Callable[..., Page]]:
+def opened(chromium: Browser, address: str) -> Iterator[Callable[..., Page]]:
     """Opens the page; nothing may be said on the console, and nothing asked from elsewhere."""
     said, contexts = list[str](), []
 
     def open_(**how: object) -> Page:
-        contexts.append(browser.new_context(**how))  # type: ignore[arg-type]
+        contexts.append(chromium.new_context(**how))  # type: ignore[arg-type]
         page = contexts[-1].new_page()
         page.set_default_timeout(PATIENT)
         page.on("console", lambda message: said.append(message.text))

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import played
 import pytest
@@ -134,12 +135,19 @@ class Broken(nn.Module):
 
 
 def test_a_network_without_an_answer_reads_nothing(game: Game) -> None:
-    from dataclasses import replace
-
     broken = replace(game, players=(Player("broken", "Broken", "", "", Broken()),))
     (one,) = playing.craft(broken, played.asked(game), Watch())
     assert (one["read"], one["clean_read"], one["fooled"]) == (-1, -1, True)
     assert set(one["probabilities"]) == {0.0}
+
+
+@pytest.mark.parametrize("target", [None, 3])
+def test_what_is_read_as_nothing_never_stands(game: Game, target: int | None) -> None:
+    broken = replace(game, players=(Player("broken", "Broken", "", "", Broken()),))
+    asked = played.asked(game, label=None, target=target)
+    assert playing.craft(broken, asked, Watch())[0]["fooled"]
+    assert playing.craft(broken, replace(asked, attack=None), Watch())[0]["fooled"]
+    assert playing.smallest(broken, asked, Watch()) == [{"name": "broken", "eps": 0.0}]
 
 
 def test_what_nobody_waits_for_is_given_up(game: Game) -> None:

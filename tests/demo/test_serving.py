@@ -244,6 +244,7 @@ def test_our_own_origin_is_let_in(client: httpx.Client, question: dict[str, Any]
         ("GET", "/api/sample/500", 404),
         ("GET", "/api/sample/-1", 404),
         ("GET", "/api/sample/99999999999999999999999999", 404),
+        ("GET", f"/api/sample/{'9' * 5000}", 404),
         ("GET", "/api/sample/x", 404),
         ("GET", "/api/sample/../../etc/passwd", 404),
         ("GET", "/page.html", 404),
@@ -304,3 +305,14 @@ def test_an_attack_that_fails_says_so(
     for name, body in (("craft", question), ("smallest", search(question))):
         answer = client.post(f"/api/{name}", json=body)
         assert json.loads(answer.text) == {"error": "the gradient is NaN"}
+
+
+def test_a_network_that_raises_says_so_in_a_line(
+    client: httpx.Client, question: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("out of memory\nat length")
+
+    monkeypatch.setattr("unfooled.demo.playing._crafted", fail)
+    answer = client.post("/api/craft", json=question)
+    assert json.loads(answer.text) == {"error": "no answer was found: out of memory"}

@@ -7,13 +7,15 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import toys
 from torch import nn
 
-from unfooled import preprocessor
+from unfooled import derivatives, preprocessor
 from unfooled.demo import runtime, site
 from unfooled.demo.playing import Game, Player
 from unfooled.errors import InvalidModel, InvalidOption, UnknownName
+from unfooled.graph import Graph
 
 RUNTIME = {runtime.MODULE: b"module", runtime.MACHINE: b"machine"}
 
@@ -117,6 +119,32 @@ def test_a_folder_with_something_else_is_refused(game: Game, tmp_path: Path) -> 
     with pytest.raises(InvalidOption, match=r"thesis.tex is a file"):
         site.free(tmp_path / "thesis.tex")
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_what_cannot_be_removed_is_one_line(game: Game, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "site.json").write_text(json.dumps({"written": ["folder"]}))
+    with pytest.raises(InvalidOption, match=r"cannot write .*folder: .*; name another"):
+        site.write(game, tmp_path, RUNTIME)
+
+
+def test_a_wrong_gradient_is_found_however_sure_the_network(
+    game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last = nn.Linear(10, 10)
+    last.load_state_dict({"weight": 300 * torch.eye(10), "bias": torch.zeros(10)})
+    sure = nn.Sequential(*game.players[0].network, last).eval()  # type: ignore[misc]
+    right = derivatives._KNOWN[nn.Flatten]
+
+    def backwards(graph: Graph, *given: Any) -> tuple[str, derivatives.Back]:
+        output, back = right(graph, *given)
+        return output, lambda gradient: back(graph.apply("Neg", gradient))
+
+    monkeypatch.setitem(derivatives._KNOWN, nn.Flatten, backwards)
+    alone = dataclasses.replace(game, players=changed(game, sure).players[:1])
+    monkeypatch.setattr(site, "_TRIED", 1)
+    with pytest.raises(InvalidModel, match="answers otherwise"):
+        site.write(alone, tmp_path, RUNTIME)
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from rich.text import Text
 
 from unfooled.command import Data, Device
 from unfooled.errors import InvalidOption
@@ -58,7 +59,8 @@ def demo(
             hall, which = hosting.hall(run, data=data, device=device, names=door.names)
         for note in filter(None, (which, door.note)):
             err.print(f"unfooled: {note}", markup=False, soft_wrap=True)
-        out.print(f"The page is at [bold]{door.address}[/bold] (Ctrl-C ends it).", soft_wrap=True)
+        address = Text(door.address, style="bold")
+        out.print("The page is at", address, "(Ctrl-C ends it).", soft_wrap=True)
         opened = (lambda: None) if no_browser else door.open
         try:
             with _progress() as told:
@@ -88,9 +90,10 @@ def _exported(
     for sentence in made.left_out:
         err.print(f"unfooled: {sentence}", markup=False, soft_wrap=True)
     out.print(
-        f"[bold]{folder}[/bold] holds the page about {len(made.recipes)} networks: {made.files} "
-        f"files, {made.size / 1e6:.1f} MB, of which {sum(map(len, found.values())) / 1e6:.1f} MB "
-        "are ONNX Runtime Web.",
+        Text(str(folder), style="bold"),
+        f"holds the page about {len(made.recipes)} networks: {made.files} files, "
+        f"{made.size / 1e6:.1f} MB, of which {sum(map(len, found.values())) / 1e6:.1f} MB are "
+        "ONNX Runtime Web.",
         soft_wrap=True,
     )
     words = f"To look at it: python -m http.server -d {shlex.quote(str(folder))} 8000"

@@ -1,7 +1,6 @@
 """Where the networks of a page come from: a run's folder, or a small study that is trained here."""
 
 import copy
-import hashlib
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +13,7 @@ from torch import nn
 from unfooled import attack, auditing, bounds, model, report, store
 from unfooled.dataset import Dataset, Split
 from unfooled.demo.playing import NORM, Game, Player
-from unfooled.errors import InvalidData, InvalidOption, RunRefused
+from unfooled.errors import InvalidOption, RunRefused
 from unfooled.gradients import frozen, home, predict
 from unfooled.recipe import Recipe
 from unfooled.study import Study
@@ -67,7 +66,7 @@ def of_run(folder: Path, *, data: Path | None, device: str) -> Game:
         if name not in recorded:
             continue
         file, sha256 = recorded[name]
-        content = _content(folder / file, sha256)
+        content = store.whole(folder, file, sha256)
         network = worker.judged(place, content).to(device).eval()
         note = "as it was given" if study.given else told(recipe)
         players.append(player(recipe, note, network, worker.data))
@@ -76,19 +75,6 @@ def of_run(folder: Path, *, data: Path | None, device: str) -> Game:
     kind = "as they were given" if study.given else "one a recipe, each with seed 0"
     words = f"The networks of {folder}: {kind}."
     return game(study, worker.data, players, words)
-
-
-def _content(path: Path, sha256: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InvalidData(f"cannot read {path}: {error.strerror}") from error
-    if hashlib.sha256(content).hexdigest() != sha256:
-        raise InvalidData(
-            f"{path} is not what the run's ledger says it is: damaged, or changed since; run the "
-            "same command again, which makes it anew"
-        )
-    return content
 
 
 def game(study: Study, data: Dataset, players: Sequence[Player], words: str) -> Game:

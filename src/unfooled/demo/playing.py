@@ -237,10 +237,12 @@ def _smallest(player: Player, asked: Asked, most: float, watch: Watch) -> float 
     clean = predict(player.network, asked.image)
     label = _label(clean, asked)
     attack = asked.attack
-    if attack is None or not _can_be_fooled(asked, label):
+    if attack is None:
         return None
     if _wanted(asked, label, _read(clean)):
         return 0.0
+    if not _can_be_fooled(asked, label):
+        return None
 
     def fool(many: Sequence[float]) -> list[bool]:
         watch.check()
@@ -326,9 +328,9 @@ def _can_be_fooled(asked: Asked, label: int) -> bool:
 
 
 def _wanted(asked: Asked, label: int, read: int) -> bool:
-    """Whether this reading is what the attacker wants, as the judge has it."""
+    """Whether this reading is what the attacker wants, as the judge has it; nothing always is."""
     if asked.target is None:
-        return read != label
+        return read != label or read == evaluation.UNREAD
     return label != asked.target and read in (asked.target, evaluation.UNREAD)
 
 

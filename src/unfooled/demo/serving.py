@@ -27,7 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from unfooled.demo import playing, wire
 from unfooled.demo.desk import Desk, Full
 from unfooled.demo.playing import Asked, Game, Watch
-from unfooled.errors import InvalidInput, UnfooledError
+from unfooled.errors import InvalidInput, UnfooledError, brief
 
 PAGE = Path(__file__).with_name("page.html")
 Found = list[dict[str, Any]]
@@ -83,7 +83,7 @@ def app(hall: Hall) -> ASGIApp:
         Route("/", _page),
         Route("/favicon.ico", _nothing),
         Route("/api/about", partial(_about, hall=hall)),
-        Route("/api/sample/{place:int}", partial(_sample, hall=hall)),
+        Route("/api/sample/{place}", partial(_sample, hall=hall)),
         *(
             Route(
                 f"/api/{name}", partial(_ask, hall=hall, read=read, do=do, at=at), methods=["POST"]
@@ -158,7 +158,7 @@ def own_host(host: str, names: frozenset[str]) -> bool:
 @cache
 def page() -> tuple[str, str]:
     """The page, and the policy under which a browser shows it: its own script and style alone."""
-    text = PAGE.read_text()
+    text = PAGE.read_text(encoding="utf-8")
     hashes = {
         kind: " ".join(
             f"'sha256-{base64.b64encode(hashlib.sha256(block.encode()).digest()).decode()}'"
@@ -197,9 +197,10 @@ async def _about(_: Request, hall: Hall) -> Response:
 
 async def _sample(request: Request, hall: Hall) -> Response:
     game, place = _ready(hall), request.path_params["place"]
-    if place >= len(game.data.test):
+    # As text, since a number of thousands of digits cannot even be read.
+    if not re.fullmatch("[0-9]{1,9}", place) or int(place) >= len(game.data.test):
         raise Refused(404, f"there are {len(game.data.test)} test images, numbered from 0")
-    return JSONResponse(playing.sample(game, place))
+    return JSONResponse(playing.sample(game, int(place)))
 
 
 async def _ask(
@@ -230,6 +231,8 @@ async def _lines(watch: Watch, future: Future[Found]) -> AsyncIterator[str]:
             yield json.dumps({"results": wrapped.result()}) + "\n"
         except UnfooledError as error:
             yield json.dumps({"error": str(error)}) + "\n"
+        except Exception as error:  # whatever a user's network raises
+            yield json.dumps({"error": f"no answer was found: {brief(error)}"}) + "\n"
     finally:  # also where the browser has gone
         watch.stopped = True
         wrapped.cancel()

@@ -8,7 +8,8 @@ browsers.
 import json
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -19,6 +20,7 @@ from unfooled.demo import serving
 from unfooled.demo.playing import Game, Player, about
 from unfooled.demo.runtime import MACHINE, PACKAGE
 from unfooled.errors import InvalidModel, InvalidOption
+from unfooled.gradients import home, predict
 from unfooled.graphed import alike, graphs
 
 ATTACKS = ("fgsm", "pgd", "square")  # those that are written in the language of browsers
@@ -51,12 +53,13 @@ def free(folder: Path) -> None:
     Raises:
         InvalidOption: it holds something else than an earlier page, or is no folder.
     """
-    if folder.exists() and not folder.is_dir():
-        raise InvalidOption(f"{folder} is a file; --export needs a folder, which it makes")
-    if folder.is_dir() and any(folder.iterdir()) and _earlier(folder) is None:
-        raise InvalidOption(
-            f"{folder} is not empty and holds no earlier export; name another folder"
-        )
+    with _explained(folder):
+        if folder.exists() and not folder.is_dir():
+            raise InvalidOption(f"{folder} is a file; --export needs a folder, which it makes")
+        if folder.is_dir() and any(folder.iterdir()) and _earlier(folder) is None:
+            raise InvalidOption(
+                f"{folder} is not empty and holds no earlier export; name another folder"
+            )
 
 
 def write(game: Game, folder: Path, runtime: Mapping[str, bytes]) -> Site:
@@ -84,22 +87,25 @@ def write(game: Game, folder: Path, runtime: Mapping[str, bytes]) -> Site:
     told = _told(game, networks, left_out, arriving, sorted([*files, _ABOUT]))
     # First of all what says that the folder is ours: after a broken attempt it can be used again.
     files = {_ABOUT: json.dumps(told, indent=1).encode(), **files}
-    stale = [name for name in _earlier(folder) or () if name not in files]
-    for name, content in files.items():
-        _put(folder / name, content)
-    for name in stale:
-        (folder / name).unlink(missing_ok=True)
+    with _explained(folder):  # what is stale goes before the list that names it
+        for name in _earlier(folder) or ():
+            if name not in files:
+                (folder / name).unlink(missing_ok=True)
+        for name, content in files.items():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            (folder / name).write_bytes(content)
     titles = tuple(game.players[place].title for place in networks)
     return Site(len(files), sum(map(len, files.values())), titles, tuple(left_out))
 
 
-def _put(path: Path, content: bytes) -> None:
+@contextmanager
+def _explained(folder: Path) -> Iterator[None]:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        yield
     except OSError as error:
         raise InvalidOption(
-            f"cannot write {path}: {error.strerror}; name another folder by --export"
+            f"cannot write {error.filename or folder}: {error.strerror}; name another folder by "
+            "--export"
         ) from error
 
 
@@ -129,7 +135,8 @@ def _networks(game: Game) -> tuple[dict[int, dict[str, bytes]], list[str]]:
 
 def _written(game: Game, place: int, player: Player) -> dict[str, bytes]:
     images = game.data.test.pixels(game.data.test.sample(_TRIED))
-    labels = game.data.test.labels[game.data.test.sample(_TRIED)]
+    # Of a class that it surely reads the loss has next to no gradient, and any would do.
+    labels = predict(player.network, images.to(home(player.network))).argmin(1).cpu()
     name = f"{place}-{re.sub(r'[^A-Za-z0-9_-]', '_', player.name)}"
     with tempfile.TemporaryDirectory() as folder:
         paths = graphs(player.network, images, Path(folder), name)
@@ -181,12 +188,12 @@ def _module(name: str) -> bool:
 
 def _texts(game: Game, networks: Sequence[int], left_out: Sequence[str]) -> dict[str, bytes]:
     """The page, its scripts, and what a reader of the folder should know."""
-    home = resources.files("unfooled.demo") / "browser"
-    found = {name: (home / name).read_bytes() for name in _SCRIPTS}
-    found["runtime/LICENSE"] = (home / "runtime-licence.txt").read_bytes()
+    browser = resources.files("unfooled.demo") / "browser"
+    found = {name: (browser / name).read_bytes() for name in _SCRIPTS}
+    found["runtime/LICENSE"] = (browser / "runtime-licence.txt").read_bytes()
     found["index.html"] = page().encode()
     titles = "\n".join(f"- {game.players[place].title}" for place in networks)
-    readme = (home / "site-readme.md").read_text()
+    readme = (browser / "site-readme.md").read_text(encoding="utf-8")
     missing = "".join(f"\n{one}.\n" for one in left_out)
     found["README.md"] = readme.format(
         title=game.title, networks=titles, missing=missing, runtime=PACKAGE, version=__version__

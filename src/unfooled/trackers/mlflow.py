@@ -17,6 +17,7 @@ from unfooled.report import Report
 from unfooled.results import RecipeResult
 from unfooled.statistics import Estimate
 from unfooled.tracker import Setting, Tracked, settings, tracked
+from unfooled.wording import public
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -56,7 +57,7 @@ def mlflow(report: Report, folder: Path, where: str) -> str:
         query = f"tags.unfooled_results = '{mark}' and attributes.status = 'FINISHED'"
         found = client.search_runs([experiment], query, max_results=1)
         run = found[0].info.run_id if found else _sent(client, experiment, report, folder, mark)
-    return f"{where}, experiment {report.study.name}, run {run}"
+    return f"{public(where)}, experiment {report.study.name}, run {run}"
 
 
 @contextmanager

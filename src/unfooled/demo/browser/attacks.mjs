@@ -31,9 +31,10 @@ export function probabilities(logits) {
   return powers.map((power) => (Number.isFinite(power / sum) ? power / sum : 0));
 }
 
-/** Whether a reading is what the attacker wants. `goal` is {label, target}; target null: any other. */
+/** Whether a reading is what the attacker wants. `goal` is {label, target}; target null: any other,
+ * and nothing always. */
 export function wanted(goal, reading) {
-  if (goal.target === null) return reading !== goal.label;
+  if (goal.target === null) return reading !== goal.label || reading === -1;
   return goal.label !== goal.target && (reading === goal.target || reading === -1);
 }
 
@@ -56,9 +57,12 @@ export function allowed(clean, changed, eps) {
   return changed.every((pixel, k) => pixel >= 0 && pixel <= 1 && Math.abs(pixel - clean[k]) <= eps + 1e-6);
 }
 
-/** The steepest direction of the cross-entropy: up from the label, or down to the target. */
+/** The steepest direction of the cross-entropy: up from the label, or down to the target. A gradient
+ * that is no number would move nothing, which is no robustness: it is an error. */
 async function steepest(network, image, goal) {
   const found = await network.gradient(image, goal.target ?? goal.label);
+  if (!found.gradient.every(Number.isFinite))
+    throw new Error(`the input gradient of “${network.name}” is NaN or infinite`);
   const way = goal.target === null ? 1 : -1;
   return { logits: found.logits, signs: found.gradient.map((slope) => way * Math.sign(slope)) };
 }

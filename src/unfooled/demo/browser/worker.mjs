@@ -160,9 +160,9 @@ const answers = {
       };
       const most = about.page.eps_max;
       let eps = null;
-      if (attack && attacks.attackable(goal)) {
-        if (attacks.wanted(goal, clean)) eps = 0;
-        else if (attack === "fgsm") eps = await attacks.firstStep(network, image, goal, most, STEPS);
+      if (attack && attacks.wanted(goal, clean)) eps = 0;
+      else if (attack && attacks.attackable(goal)) {
+        if (attack === "fgsm") eps = await attacks.firstStep(network, image, goal, most, STEPS);
         else eps = await halved(fool, most);
       }
       found.push({ name: network.name, eps });
