@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from unfooled.command import Mlflow, Tensorboard, trackers
+from unfooled.errors import InvalidOption
 from unfooled.showing import published, published_beside, tracked
 
 
@@ -20,6 +21,12 @@ def report(
 ) -> None:
     """Write a run's report again from its facts, or lay several runs side by side."""
     wanted = trackers(tensorboard, mlflow)
+    names = [one.resolve().name for one in run]
+    if wanted and len(set(names)) < len(names):
+        raise InvalidOption(
+            f"a tracker calls runs by their folders, and {max(names, key=names.count)} comes "
+            "twice; send them one by one"
+        )
     made = published_beside(run, out) if run[1:] else [published(run[0])]
     well = [tracked(one, folder, wanted) for one, folder in zip(made, run, strict=True)]
     if not all(well):
