@@ -154,7 +154,7 @@ def quick(text: str) -> str:
 
 def forget_files() -> None:
     """What was loaded from another page's mine.py."""
-    catalog._own.cache_clear()
+    catalog._executed.cache_clear()
     sys.modules.pop("mine", None)
 
 
