@@ -5,10 +5,9 @@ from collections import Counter
 from unfooled.outcomes import WORST
 from unfooled.report import Report
 from unfooled.results import RecipeResult
-from unfooled.statistics import FEWEST_SEEDS
+from unfooled.statistics import FEWEST_SEEDS, HELPS
 from unfooled.wording import points, points_interval, quoted
 
-_MUST = {"positive": "a control that must help", "sham": "a sham control that must not help"}
 _ORDER = ("failed", "doubt", "not tried", "ok")  # of what a check came to, the worst first
 _SAID = {"ok": "ok", "not tried": "not tried", "doubt": "in doubt", "failed": "failed"}
 
@@ -44,10 +43,17 @@ def _basis(report: Report) -> str:
 
 def _control(report: Report, recipe: RecipeResult) -> str:
     one = report.results.compared(recipe.name, WORST, report.study.answer_eps)
-    if recipe.control not in _MUST or one is None:
+    if not recipe.control or one is None:
         return ""
     change = f"{points(one.difference.value)} points, {points_interval(one.difference)}"
-    return f"{quoted(recipe.title)}, {_MUST[recipe.control]}: {one.verdict} ({change})."
+    who = f"The {recipe.control} control, {quoted(recipe.title)},"
+    if recipe.control == "positive":
+        if one.verdict == HELPS:
+            return f"{who} helps, as it must ({change})."
+        return f"{who} must help, and here: {one.verdict} ({change})."
+    if one.verdict == HELPS:
+        return f"{who} seems to help, which it cannot ({change})."
+    return f"{who} does not seem to help, and must not: {one.verdict} ({change})."
 
 
 def _audit(report: Report) -> str:
@@ -57,4 +63,6 @@ def _audit(report: Report) -> str:
         worst[one.check] = min(before, one.verdict, key=_ORDER.index)
     counts = Counter(worst.values())
     told = [f"{counts[one]} {said}" for one, said in _SAID.items() if counts[one]]
-    return f"{len(worst)} checks of the numbers: {', '.join(told)}."
+    names = [check.replace("_", " ") for check, verdict in worst.items() if verdict == "doubt"]
+    which = f" In doubt: {', '.join(sorted(names))}; a doubt withholds no verdict." if names else ""
+    return f"{len(worst)} checks of the numbers: {', '.join(told)}.{which}"

@@ -130,11 +130,18 @@ def asked(folder: Path) -> tuple[Study, dict[str, Any]]:
     Raises:
         RunRefused: the folder holds no run, or one of another version.
     """
-    try:
-        plain = json.loads((folder / "study.json").read_bytes())
-        environment = json.loads((folder / "environment.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise RunRefused(f"{folder} holds no run: {error}") from error
+    found = []
+    for name in ("study.json", "environment.json"):
+        try:
+            found.append(json.loads((folder / name).read_bytes()))
+        except OSError as error:
+            inside = sorted(path.parent for path in folder.glob("*/study.json"))
+            hint = f"; did you mean {inside[0]}?" if inside else ""
+            why = f"{name} in it cannot be read ({error.strerror})"
+            raise RunRefused(f"{folder} holds no run: {why}{hint}") from error
+        except ValueError as error:
+            raise RunRefused(f"{folder} holds no whole run: {name} is damaged: {error}") from error
+    plain, environment = found
     try:
         return _study(plain), environment
     except (KeyError, TypeError) as error:

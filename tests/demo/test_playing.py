@@ -4,6 +4,7 @@ from dataclasses import replace
 import played
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
 
 from unfooled import attack
@@ -11,6 +12,7 @@ from unfooled.attack import Attack
 from unfooled.demo import playing
 from unfooled.demo.playing import Game, Player, Watch
 from unfooled.errors import JobFailed
+from unfooled.shapes import Images, Logits
 from unfooled.threat import Threat
 
 
@@ -155,3 +157,26 @@ def test_what_nobody_waits_for_is_given_up(game: Game) -> None:
         playing.craft(game, played.asked(game), Watch(stopped=True))
     with pytest.raises(JobFailed, match="too long"):
         playing.smallest(game, played.asked(game), Watch(until=0.0))
+
+
+class Always(nn.Module):
+    """Reads every image as one class."""
+
+    def __init__(self, read: int) -> None:
+        super().__init__()
+        self.logits = nn.Parameter(4 * F.one_hot(torch.tensor(read), 10).float())
+
+    def forward(self, images: Images) -> Logits:
+        return self.logits + 0 * images.flatten(1).sum(1, keepdim=True)
+
+
+def test_what_nobody_named_is_what_most_networks_read(game: Game) -> None:
+    one = game.players[0]
+    players = tuple(
+        replace(one, name=f"{place}", network=Always(read)) for place, read in enumerate((3, 7, 7))
+    )
+    asked = played.asked(game, label=None)
+    found = playing.craft(replace(game, players=players), asked, Watch())
+    assert [result["fooled"] for result in found] == [True, False, False]
+    smallest = playing.smallest(replace(game, players=players), asked, Watch())
+    assert [result["eps"] for result in smallest] == [0.0, None, None]

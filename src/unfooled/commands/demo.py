@@ -61,6 +61,7 @@ def demo(
             err.print(f"unfooled: {note}", markup=False, soft_wrap=True)
         address = Text(door.address, style="bold")
         out.print("The page is at", address, "(Ctrl-C ends it).", soft_wrap=True)
+        out.file.flush()  # into a pipe it would be written when the page is closed
         opened = (lambda: None) if no_browser else door.open
         try:
             with _progress() as told:

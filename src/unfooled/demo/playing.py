@@ -89,7 +89,7 @@ class Asked:
 
     Attributes:
         image: `[1, c, h, w]`.
-        label: its class; None takes what each network reads.
+        label: its class; None takes what most networks read, and for certificates what each does.
         attack: of those of the game; None for none.
         target: the class that is wanted; None for any wrong one.
         eps: in pixel units.
@@ -181,7 +181,20 @@ def craft(game: Game, asked: Asked, watch: Watch) -> list[dict[str, Any]]:
     Raises:
         InvalidModel, JobFailed: an attack ended without a result.
     """
+    asked = _meant(game, asked)
     return [_crafted(one, asked, watch) for one in _players(game, watch)]
+
+
+def _meant(game: Game, asked: Asked) -> Asked:
+    """The same with a label: of what nobody named, what most networks read without attack.
+
+    Of several that are read as often, the first; none where no network reads anything.
+    """
+    reads = [_read(predict(one.network, asked.image)) for one in game.players]
+    known = [read for read in reads if read != evaluation.UNREAD]
+    if asked.label is not None or not known:
+        return asked
+    return replace(asked, label=max(known, key=known.count))
 
 
 def _players(game: Game, watch: Watch) -> Iterator[Player]:
@@ -227,6 +240,7 @@ def smallest(game: Game, asked: Asked, watch: Watch) -> list[dict[str, Any]]:
     Raises:
         InvalidModel, JobFailed: an attack ended without a result.
     """
+    asked = _meant(game, asked)
     return [
         {"name": player.name, "eps": _smallest(player, asked, game.eps_max, watch)}
         for player in _players(game, watch)

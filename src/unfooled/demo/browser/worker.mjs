@@ -114,6 +114,7 @@ const answers = {
   async craft(question, { image, label, attack, eps, target, painted }) {
     const { about, networks } = await loaded;
     const found = [];
+    label ??= await common(networks, image);
     let told = 0;
     for (const network of networks) {
       await breathe(question);
@@ -150,6 +151,7 @@ const answers = {
   async smallest(question, { image, label, attack, target }) {
     const { about, networks } = await loaded;
     const found = [];
+    label ??= await common(networks, image);
     for (const network of networks) {
       await breathe(question);
       const clean = attacks.read(await network.logits(image));
@@ -170,6 +172,15 @@ const answers = {
     return found;
   },
 };
+
+/** What most networks read of an image that nobody named; null where none reads anything. */
+async function common(networks, image) {
+  const reads = [];
+  for (const network of networks) reads.push(attacks.read(await network.logits(image)));
+  const count = (read) => reads.filter((one) => one === read).length;
+  const known = reads.filter((read) => read !== -1);
+  return known.length ? known.reduce((best, read) => (count(read) > count(best) ? read : best)) : null;
+}
 
 /** An eps that fools while half as much of the interval does not. */
 async function halved(fool, most) {
