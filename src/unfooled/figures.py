@@ -94,9 +94,9 @@ def _curves(report: Report, kinds: Sequence[str], width: float, height: float, *
             axis.set_ylabel("read correctly")
         last = grid["columns"] - 1
         for kind, axis in list(zip(kinds, axes, strict=True))[last :: grid["columns"]]:
-            shown = [r.curve(kind, first.norm).robust for r in results.featured]
+            own = [r.curve(kind, first.norm).robust for r in results.featured]
             # Of lines that end together, those that ran higher stand higher.
-            heights = [one[-1].value / _TOP + 1e-6 * sum(e.value for e in one) for one in shown]
+            heights = [one[-1].value / _TOP + 1e-6 * sum(e.value for e in one) for one in own]
             end_labels(axis, [r.title for r in results.featured], heights)
         canvas.tight_layout(h_pad=1.5)
         return finished(canvas)

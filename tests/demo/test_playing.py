@@ -93,10 +93,9 @@ def test_nothing_is_done_towards_the_class_that_it_is(game: Game) -> None:
     assert [one["eps"] for one in playing.smallest(game, asked, Watch())] == [None, None]
 
 
-def test_without_a_label_what_is_read_is_the_label(game: Game) -> None:
-    grey = torch.full((1, 1, 28, 28), 0.4)
-    for one in playing.craft(game, played.asked(game, image=grey, label=None, eps=0.0), Watch()):
-        assert not one["fooled"]
+def test_an_image_that_is_read_otherwise_than_labelled_is_fooled_without_a_change(
+    game: Game,
+) -> None:
     wrong = played.asked(game, label=(played.asked(game).label + 1) % 10)
     for one in playing.craft(game, wrong, Watch()):
         assert one["fooled"]
