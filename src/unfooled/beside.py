@@ -6,14 +6,14 @@ answer, its own intervals and its own audit.
 
 from collections.abc import Mapping
 
-from unfooled import colophon, tables
-from unfooled.drawing import COLOURS, DASHES, ENDS, FAINT, Figure, drawn_on, ends, finished, tip
+from unfooled import colophon
+from unfooled.drawing import ENDS, FAINT, Cell, Figure, band, drawn_on, ends, finished
 from unfooled.grid import Table
 from unfooled.outcomes import WORST
-from unfooled.page import Page, Section, limits
+from unfooled.page import Page, Section, limits, steps
 from unfooled.report import Report
 from unfooled.results import RecipeResult
-from unfooled.wording import interval, percent, quoted
+from unfooled.wording import interval, quoted
 
 _COLUMNS = 2  # panels in a row
 
@@ -85,22 +85,18 @@ def _curves(reports: Mapping[str, Report]) -> Figure:
     """A panel for each run: the worst case against eps; a recipe has one colour in all of them."""
     place = {title: number for number, title in enumerate(_titles(reports))}
     lines = -(-len(reports) // _COLUMNS)
-    told, rows = [], []
+    told, rows, handles = [], list[tuple[Cell, ...]](), {}
     with drawn_on(7.1, 2.9 * lines, rows=lines, columns=_COLUMNS) as (canvas, axes):
         for axis, (name, report) in zip(axes, reports.items(), strict=False):
             for recipe in report.results.featured:
                 curve = recipe.curve(WORST, report.results.norm)
-                number = place[recipe.title]
-                colour, dash = COLOURS[number % len(COLOURS)], DASHES[number % len(DASHES)]
-                low, high = [e.low for e in curve.robust], [e.high for e in curve.robust]
-                axis.fill_between(curve.eps, low, high, color=colour, alpha=0.15, lw=0)
-                values = [e.value for e in curve.robust]
-                axis.plot(curve.eps, values, color=colour, ls=dash, lw=1.5, label=recipe.title)
-                for eps, one in zip(curve.eps, curve.robust, strict=True):
-                    (mark,) = axis.plot(eps, one.value, ".", color=colour, ms=4)
-                    said = f"{percent(one.value)} ({interval(one)})"
-                    tip(mark, f"{name}, {recipe.title}, eps {eps:g}: {said}")
-                    rows.append((name, recipe.title, curve.norm, eps, *ends(one), one.images))
+                said = f"{name}, {recipe.title}, eps"
+                line = band(axis, curve.eps, curve.robust, place[recipe.title], said)
+                handles[recipe.title] = line
+                rows += [
+                    (name, recipe.title, curve.norm, eps, *ends(one), one.images)
+                    for eps, one in zip(curve.eps, curve.robust, strict=True)
+                ]
             axis.set_title(name, fontweight="bold")
             axis.set_xlabel(f"eps ({report.results.norm})")
             axis.set_ylim(0, 1.02)
@@ -112,11 +108,6 @@ def _curves(reports: Mapping[str, Report]) -> Figure:
             told.append(f"{name}, at {at}: {found}")
         for axis in axes[len(reports) :]:
             axis.set_axis_off()
-        handles = {
-            label: handle
-            for axis in axes
-            for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
-        }
         canvas.tight_layout(w_pad=2, rect=(0, 0.03 + 0.07 / lines * (1 + len(handles) // 4), 1, 1))
         canvas.legend(
             handles.values(), handles, loc="lower left", ncols=4, frameon=False, fontsize=7.5
@@ -134,13 +125,8 @@ def _curves(reports: Mapping[str, Report]) -> Figure:
 
 
 def _section(name: str, report: Report) -> Section:
-    steps = tables.standing if report.study.given else _steps
     return Section(
         name,
         (f"{report.study.question} {report.answer.short} {report.answer.sentence}",),
         (steps(report), colophon.machine(report)),
     )
-
-
-def _steps(report: Report) -> Table:
-    return tables.steps(report, report.results.recipes[0])

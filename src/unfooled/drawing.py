@@ -16,11 +16,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from unfooled.statistics import Estimate
+from unfooled.wording import interval, percent
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure as Canvas
+    from matplotlib.lines import Line2D
 
 COLOURS = ("#000000", "#D55E00", "#0072B2", "#009E73", "#AA6FA0", "#E69F00", "#56B4E9", "#8C8C00")
 DASHES = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (8, 2)), (0, (3, 4)))
@@ -127,6 +129,27 @@ def raster(svg: str, *, per_inch: float = 110.0) -> bytes:
     import typst
 
     return bytes(typst.compile(_PAGE, format="png", ppi=per_inch, sys_inputs={"svg": svg}))
+
+
+def band(
+    axis: "Axes", x: Sequence[float], estimates: Sequence[Estimate], place: int, said: str
+) -> "Line2D":
+    """A line through estimates, their intervals as a band, and marks that say their numbers.
+
+    Args:
+        axis: on which it is drawn.
+        x, estimates: where, and what.
+        place: which of the lines it is; decides colour and dashes.
+        said: what a mark says before its x.
+    """
+    colour, dash = COLOURS[place % len(COLOURS)], DASHES[place % len(DASHES)]
+    low, high = [one.low for one in estimates], [one.high for one in estimates]
+    axis.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
+    (line,) = axis.plot(x, [one.value for one in estimates], color=colour, ls=dash, lw=1.5)
+    for where, one in zip(x, estimates, strict=True):
+        (mark,) = axis.plot(where, one.value, ".", color=colour, ms=4, clip_on=False)
+        tip(mark, f"{said} {where:g}: {percent(one.value)} ({interval(one)})")
+    return line
 
 
 def end_labels(axis: "Axes", titles: Sequence[str], heights: Sequence[float]) -> None:

@@ -16,6 +16,7 @@ from unfooled.drawing import (
     FAINT,
     INK,
     Figure,
+    band,
     drawn_on,
     end_labels,
     ends,
@@ -24,12 +25,12 @@ from unfooled.drawing import (
 )
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
-from unfooled.results import Comparison, Curve, RecipeResult
+from unfooled.results import Comparison, Curve
 from unfooled.statistics import Estimate
-from unfooled.wording import interval, percent, points, points_interval
+from unfooled.wording import percent, points, points_interval
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+    pass
 
 _TOP = 1.02  # of an axis of shares
 
@@ -82,7 +83,8 @@ def _curves(report: Report, kinds: Sequence[str], width: float, height: float, *
         for axis, kind in zip(axes, kinds, strict=True):
             shown = [(r, r.curve(kind, first.norm)) for r in results.featured]
             for place, (recipe, curve) in enumerate(shown):
-                _band(axis, recipe, curve, place)
+                said = f"{recipe.title}, {kind}, eps"
+                band(axis, curve.eps, curve.robust, place, said)
             title = f"{kind} alone" if kind != WORST else "Worst case of all attacks"
             axis.set_title(f"{title}, {shown[0][1].images:,} images", fontweight="bold")
             axis.set_xlabel(f"eps ({first.norm})")
@@ -246,15 +248,3 @@ def all_figures(report: Report) -> Mapping[str, Figure]:
     look = album.inside(report)
     every = {figure.name: figure for figure in [*found, *([look] if look else [])]}
     return MappingProxyType(every)
-
-
-def _band(axis: "Axes", recipe: RecipeResult, curve: Curve, place: int) -> None:
-    colour = COLOURS[place % len(COLOURS)]
-    low, high = [e.low for e in curve.robust], [e.high for e in curve.robust]
-    axis.fill_between(curve.eps, low, high, color=colour, alpha=0.15, lw=0)
-    values = [e.value for e in curve.robust]
-    axis.plot(curve.eps, values, color=colour, ls=DASHES[place % len(DASHES)], lw=1.5)
-    for eps, one in _points(curve):
-        (mark,) = axis.plot(eps, one.value, ".", color=colour, ms=4, clip_on=False)
-        said = f"{percent(one.value)} ({interval(one)})"
-        tip(mark, f"{recipe.title}, {curve.attack}, eps {eps:g}: {said}")

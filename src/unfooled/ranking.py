@@ -7,13 +7,12 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from unfooled.drawing import (
-    COLOURS,
-    DASHES,
     ENDS,
     FAINT,
     INK,
     Cell,
     Figure,
+    band,
     drawn_on,
     end_labels,
     ends,
@@ -23,7 +22,7 @@ from unfooled.drawing import (
 from unfooled.outcomes import CLEAN, WORST
 from unfooled.report import Report
 from unfooled.results import Comparison, RecipeResult, Results
-from unfooled.statistics import BETTER, HELPS, HURTS, WORSE, Estimate
+from unfooled.statistics import BETTER, HELPS, HURTS, WORSE
 from unfooled.wording import percent, points, points_interval
 
 if TYPE_CHECKING:
@@ -111,7 +110,7 @@ def _dose(report: Report, place: int) -> Figure:
     with drawn_on(7.1, 2.5) as (canvas, axes):
         axis, x = axes[0], [value for value, _ in pairs]
         for line, (label, estimates) in enumerate(lines):
-            _band(axis, x, estimates, line)
+            band(axis, x, estimates, line, f"{label}, {dose.title}")
             told.append(f"{label}: " + ", ".join(percent(e.value) for e in estimates))
         axis.set_xlabel(f"{dose.title}, {dose.unit}" if dose.unit else dose.title)
         axis.set_ylabel("read correctly")
@@ -208,12 +207,3 @@ def _differences(axis: "Axes", names: Sequence[str], words: str) -> None:
     axis.set_xlabel(words)
     axis.tick_params(axis="y", length=0)
     axis.spines["left"].set_visible(False)
-
-
-def _band(axis: "Axes", x: Sequence[float], estimates: Sequence[Estimate], place: int) -> None:
-    colour = COLOURS[place % len(COLOURS)]
-    low, high = [one.low for one in estimates], [one.high for one in estimates]
-    axis.fill_between(x, low, high, color=colour, alpha=0.15, lw=0)
-    values = [one.value for one in estimates]
-    dash = DASHES[place % len(DASHES)]
-    axis.plot(x, values, color=colour, ls=dash, lw=1.5, marker=".", ms=5)

@@ -1,7 +1,7 @@
-import builtins
 import dataclasses
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,13 +168,6 @@ def test_a_place_where_nothing_can_be_written_is_one_line(game: Game, tmp_path: 
 def test_without_onnxruntime_one_line_says_what_brings_it(
     game: Game, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = builtins.__import__
-
-    def missing(name: str, *others: Any) -> Any:
-        if name == "onnxruntime":
-            raise ImportError("no such library")
-        return real(name, *others)
-
-    monkeypatch.setattr(builtins, "__import__", missing)
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)  # importing it fails
     with pytest.raises(UnknownName, match=r'pip install "unfooled\[onnx\]"'):
         site.write(game, tmp_path, RUNTIME)
