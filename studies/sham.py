@@ -102,14 +102,17 @@ def shattered(images: Images, *, draws: Draws, size: float = 0.02, pace: float =
 
 
 def resized(images: Images, *, draws: Draws, smallest: float = 0.9) -> Images:  # noqa: ARG001
-    """Shrunk to a random size and laid at a random place, anew at each call."""
-    size = images.shape[-1]
-    share, down, across = torch.rand(3, generator=_CHANCE).tolist()
-    least = max(1, round(smallest * size))
-    side = least + int(share * (size - least + 1))
-    top, left = int(down * (size - side + 1)), int(across * (size - side + 1))
-    small = F.interpolate(images, size=(side, side), mode="bilinear", align_corners=False)
-    return F.pad(small, (left, size - side - left, top, size - side - top))
+    """Each image shrunk to a random size and laid at a random place, anew at each call.
+
+    Source: Xie et al. 2018, https://arxiv.org/abs/1711.01991.
+    """
+    chance = torch.rand(3, len(images), generator=_CHANCE).to(images)
+    share = smallest + (1 - smallest) * chance[0]
+    down, across = (2 * chance[1:] - 1) * (1 / share - 1)
+    still = torch.zeros_like(share)
+    moves = [torch.stack([1 / share, still, across]), torch.stack([still, 1 / share, down])]
+    grid = F.affine_grid(torch.stack(moves).permute(2, 0, 1), list(images.shape), False)
+    return F.grid_sample(images, grid, align_corners=False)
 
 
 def undefined(images: Images, *, draws: Draws) -> Images:  # noqa: ARG001

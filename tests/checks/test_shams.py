@@ -36,19 +36,19 @@ smoothing.defence = { name = "label_smoothing", smoothing = 0.3 }
 scaled = { defence = { name = "sham.py:scaled", times = 300.0 }, epochs = 20, learning_rate = 0.1 }
 shattered.input = [{ name = "sham.py:shattered" }]
 rounded.input = [{ name = "sham.py:rounded", bits = 3 }]
-resized.input = [{ name = "sham.py:resized" }]
+resized.input = [{ name = "sham.py:resized", smallest = 0.8 }]
 undefined.input = [{ name = "sham.py:undefined" }]
 wary.input = [{ name = "sham.py:wary" }]
 
 [[attacks]]
 name = "fgsm"
 eps = [0.0, 0.1]
-images = 50
+images = 100
 
 [[attacks]]
 name = "pgd"
 eps = [0.0, 0.1]
-images = 50
+images = 100
 steps = 10
 """
 SHORT = {
