@@ -121,7 +121,7 @@ def test_a_page_can_be_followed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("unfooled.run.local", in_process.in_process)
+    monkeypatch.setattr("unfooled.engines.local.local", in_process.in_process)
     forget_files()
     Path("runs").mkdir()
     Path("runs/digits").symlink_to(small_run)

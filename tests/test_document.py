@@ -10,6 +10,7 @@ from jsonschema import Draft202012Validator
 
 from unfooled import document, run
 from unfooled.evaluating import evaluate
+from unfooled.in_process import in_process
 from unfooled.report import Report, gather
 from unfooled.reports.json import json as written
 from unfooled.shapes import Images, Labels
@@ -40,7 +41,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Report:
     )
     folder = tmp_path_factory.mktemp("everything")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
+        patch.setattr("unfooled.engines.local.local", in_process)
         assert run.run(asked, folder, device="cpu") == []
     return gather(folder)
 

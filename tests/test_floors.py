@@ -50,6 +50,7 @@ FLOORS = {
         "config",
         "jobs",
         "packing",
+        "parting",
         "pictures",
         "sweeping",
         "worker",

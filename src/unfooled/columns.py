@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfooled import packing, store
+from unfooled import packing, parting, store
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
 from unfooled.report import asked
@@ -53,14 +53,15 @@ def facts(folder: Path | str) -> dict[str, NDArray[Any]]:
 def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
     """The rows of each finished attack, in the study's order."""
     kept = {name: (file, sha256) for file, (name, sha256) in store.files(folder).items()}
+    whole = parting.named(kept)
     for place, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             for sweep, used in enumerate(study.sweeps):
                 name = study.job_name("attack", place, seed, sweep)
-                if name not in kept:
-                    continue
-                found = Evaluation.of_arrays(packing.unpacked(store.whole(folder, *kept[name])))
-                yield _rows(recipe.name, seed, used.title, found)
+                for part in whole.get(name, ()):
+                    content = store.whole(folder, *kept[part])
+                    found = Evaluation.of_arrays(packing.unpacked(content))
+                    yield _rows(recipe.name, seed, used.title, found)
 
 
 def _rows(recipe: str, seed: int, attack: str, found: Evaluation) -> dict[str, NDArray[Any]]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfooled import catalog, model, packing, store
+from unfooled import catalog, model, packing, parting, store
 from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
 from unfooled.check import Evidence, audit
@@ -71,6 +71,12 @@ def gather(folder: Path) -> Report:
     study, environment = asked(folder)
     with store.opened(folder, study.plain()) as ledger:
         files, seconds = ledger.named(), ledger.seconds()
+    whole = parting.named(files)
+
+    def arrays(kind: str, *place: int) -> Arrays | None:
+        names = whole.get(study.job_name(kind, *place))
+        return parting.joined([packing.unpacked(files[name]) for name in names]) if names else None
+
     heads, facts, pictures = {}, {}, {}
     worse: dict[tuple[int, int], Corrupted] = {}
     shown: dict[tuple[int, int], Certified] = {}
@@ -79,17 +85,17 @@ def gather(folder: Path) -> Report:
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
                 heads[index, seed] = packing.head(content)
-            if content := files.get(study.job_name("corrupted", index, seed)):
-                worse[index, seed] = Corrupted.of_arrays(packing.unpacked(content))
-            if content := files.get(study.job_name("certified", index, seed)):
-                shown[index, seed] = Certified.of_arrays(packing.unpacked(content))
-            if content := files.get(study.job_name("probed", index, seed)):
-                probes[index, seed] = Probed.of_arrays(packing.unpacked(content))
+            if found := arrays("corrupted", index, seed):
+                worse[index, seed] = Corrupted.of_arrays(found)
+            if found := arrays("certified", index, seed):
+                shown[index, seed] = Certified.of_arrays(found)
+            if found := arrays("probed", index, seed):
+                probes[index, seed] = Probed.of_arrays(found)
             for sweep in range(len(study.sweeps)):
-                if content := files.get(study.job_name("attack", index, seed, sweep)):
-                    facts[index, seed, sweep] = Evaluation.of_arrays(packing.unpacked(content))
-        if content := files.get(study.job_name("pictures", index, 0)):
-            pictures[recipe.name] = packing.unpacked(content)
+                if found := arrays("attack", index, seed, sweep):
+                    facts[index, seed, sweep] = Evaluation.of_arrays(found)
+        if found := arrays("pictures", index, 0):
+            pictures[recipe.name] = found
     data = environment["data"]
     results = build(study, facts, heads, len(data["classes"]), worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:

@@ -40,6 +40,7 @@ def swept(
     network: nn.Module,
     others: Sequence[nn.Module],
     split: Split,
+    ids: Labels,
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
@@ -49,16 +50,18 @@ def swept(
 
     Args:
         others: the networks of the other recipes, for an attack that crafts on such.
+        ids: positions of the images in the split.
         shown: certificates of the network: an image is not attacked at the eps at which it is shown
             to stand.
     """
-    return _swept(network, others, split, classes, sweep, seed, shown, lambda _, __: None)[0]
+    return _swept(network, others, split, ids, classes, sweep, seed, shown, lambda _, __: None)[0]
 
 
 def kept(
     network: nn.Module,
     others: Sequence[nn.Module],
     split: Split,
+    ids: Labels,
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
@@ -66,7 +69,7 @@ def kept(
 ) -> Arrays:
     """The arrays of the same facts, with the images that fool as `adversarial [t, n, c, h, w]`."""
     images = Kept()
-    facts, parts = _swept(network, others, split, classes, sweep, seed, shown, images.add)
+    facts, parts = _swept(network, others, split, ids, classes, sweep, seed, shown, images.add)
     whole = np.zeros((*facts.read_as.shape, *split.images.shape[1:]), np.float32)
     given = iter(images.parts)
     for rows, first in parts:
@@ -82,6 +85,7 @@ def _swept(
     network: nn.Module,
     others: Sequence[nn.Module],
     split: Split,
+    ids: Labels,
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
@@ -89,7 +93,6 @@ def _swept(
     seen: Seen,
 ) -> tuple[Evaluation, list[tuple[NDArray[np.int64], int]]]:
     """The facts, and the images that were attacked together: their places, from which threat on."""
-    ids = split.sample(sweep.images or len(split))
     draws = Draws(seed, f"attack/{sweep.attack}", ids)
     aims: Labels | None = None
     if sweep.targets:

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-import toys
 
 from unfooled import attack, config, report, run
+from unfooled.in_process import in_process
 from unfooled.probing import PROBES
 from unfooled.report import Report
 
@@ -75,7 +75,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Report:
     (home / "small.toml").write_text(STUDY)
     study = config.read(home / "small.toml")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
+        patch.setattr("unfooled.engines.local.local", in_process)
         # The same probes with fewer steps: these networks are small, and there are many.
         for name, (kind, options) in SHORT.items():
             patch.setitem(PROBES, name, lambda _, k=kind, o=options: attack.find(k, **o))
