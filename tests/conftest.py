@@ -26,6 +26,7 @@ from unfooled.shapes import Images, Labels
 # Threads cost more than they bring on tensors this small, and the tests run in a process a core.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile torch anew
 
 
 @pytest.hookimpl(optionalhook=True)
