@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -54,12 +55,30 @@ def _our_toys_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_vetted", ours)
 
 
+@contextmanager
+def _without_checks() -> Iterator[None]:
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """What a user meets: the annotations are not checked, so the library's own errors show."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with _without_checks():
+        yield
+
+
+@pytest.fixture(scope="module")
+def unchecked_file() -> Iterator[None]:
+    """The same for a whole file and its fixtures.
+
+    For whole studies, which the checks make three times as slow: what a study calls is checked where
+    it is tested by itself, and studies are in test_run.py and test_report.py.
+    """
+    with _without_checks():
+        yield
 
 
 @pytest.fixture

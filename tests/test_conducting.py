@@ -12,6 +12,8 @@ from unfooled.errors import InvalidStudy, JobFailed
 from unfooled.run import Step
 from unfooled.study import Study, Sweep
 
+pytestmark = pytest.mark.usefixtures("unchecked_file")
+
 STUDY = toys.study(seeds=1, sweeps=(Sweep("fgsm", {}, "Linf", (0.0, 0.1)),))
 
 

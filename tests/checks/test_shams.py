@@ -11,6 +11,8 @@ from unfooled import attack, config, report, run
 from unfooled.probing import PROBES
 from unfooled.report import Report
 
+pytestmark = pytest.mark.usefixtures("unchecked_file")
+
 STUDIES = Path(__file__).parents[2] / "studies"
 
 # The attacks are weak on purpose, as in studies/sham.toml.
@@ -69,7 +71,7 @@ SHAMS = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def told(unchecked_file: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     home = tmp_path_factory.mktemp("sham")
     shutil.copy(STUDIES / "sham.py", home)
     (home / "small.toml").write_text(STUDY)

@@ -62,6 +62,7 @@ def test_reading_again_gives_the_same_hash(found: Dataset) -> None:
     assert dataset.find(found.name, folder=folder).sha256 == found.sha256
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("name", MADE_UP)
 def test_a_study_runs_on_it_from_training_to_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
