@@ -19,8 +19,9 @@ import toys
 from filelock import FileLock
 from torch import nn
 
-from unfooled import loading, model, run
+from unfooled import attack, loading, model, run
 from unfooled.dataset import Dataset
+from unfooled.probing import PROBES
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
 
@@ -74,10 +75,35 @@ def unchecked() -> Iterator[None]:
 def unchecked_file() -> Iterator[None]:
     """The same for a whole file and its fixtures.
 
-    For whole studies, which the checks make three times as slow: what a study calls is checked where
-    it is tested by itself, and studies are in test_run.py and test_report.py.
+    For whole studies, which the checks make three times as slow: what a study calls is checked
+    where it is tested by itself, and studies are in test_run.py and test_report.py.
     """
     with _without_checks():
+        yield
+
+
+# Probes of as many kinds as ever, on networks so small that they need no more.
+SHORT = {
+    "square": ("square", {"queries": 100}),
+    "margin": ("apgd", {"loss": "dlr", "steps": 20, "restarts": 2}),
+    "differences": ("spsa", {"steps": 2, "samples": 8}),
+}
+
+
+@pytest.fixture(scope="module")
+def short_probes() -> Iterator[None]:
+    """Whole studies in a third of the time: most of it goes into the probes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (kind, options) in SHORT.items():
+            patch.setitem(PROBES, name, lambda _, k=kind, o=options: attack.find(k, **o))
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_processes() -> Iterator[None]:
+    """Studies in this process: others take longer to start than the work does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run, "local", toys.serial)
         yield
 
 

@@ -1,7 +1,6 @@
 """A whole ablation on stripes: doses, a bundle, corruptions and certificates, up to the page."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from unfooled.recipe import Plan, Recipe
 from unfooled.report import Report, gather
 from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
-pytestmark = pytest.mark.usefixtures("unchecked_file", "_no_processes")
+pytestmark = pytest.mark.usefixtures("unchecked_file", "no_processes", "short_probes")
 
 FACTS = "facts/plain-0-0-pgd-Linf.npz"
 PLAN = Plan(epochs=1, batch_size=40, learning_rate=0.01)
@@ -60,16 +59,11 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="module")
-def _no_processes() -> Iterator[None]:
-    """They take longer to start than the work does, and test_run.py has them."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
-        yield
-
-
-@pytest.fixture(scope="module")
 def made(
-    unchecked_file: None, _no_processes: None, tmp_path_factory: pytest.TempPathFactory
+    unchecked_file: None,
+    no_processes: None,
+    short_probes: None,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Report:
     folder = tmp_path_factory.mktemp("ablation")
     assert run.run(study(), folder, device="cpu", workers=1) == []
