@@ -9,12 +9,12 @@ from unfooled.errors import RunRefused
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    no_processes: None, short_probes: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A finished run."""
     found = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
-        run.run(toys.study(), found, device="cpu")
+    run.run(toys.study(), found, device="cpu")
     return found
 
 
