@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -18,14 +19,17 @@ import toys
 from filelock import FileLock
 from torch import nn
 
-from unfooled import loading, model, run
+from unfooled import attack, loading, model, run
 from unfooled.dataset import Dataset
+from unfooled.in_process import in_process
+from unfooled.probing import PROBES
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
 
 # Threads cost more than they bring on tensors this small, and the tests run in a process a core.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile torch anew
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -53,12 +57,55 @@ def _our_toys_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_vetted", ours)
 
 
+@contextmanager
+def _without_checks() -> Iterator[None]:
+    before = jaxtyping.config.jaxtyping_disable
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", before)
+
+
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """What a user meets: the annotations are not checked, so the library's own errors show."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with _without_checks():
+        yield
+
+
+@pytest.fixture(scope="module")
+def unchecked_file() -> Iterator[None]:
+    """The same for a whole file and its fixtures.
+
+    For whole studies, which the checks make three times as slow: what a study calls is checked
+    where it is tested by itself, and studies are in test_run.py and test_report.py.
+    """
+    with _without_checks():
+        yield
+
+
+# Probes of as many kinds as ever, on networks so small that they need no more.
+SHORT = {
+    "square": ("square", {"queries": 100}),
+    "margin": ("apgd", {"loss": "dlr", "steps": 20, "restarts": 2}),
+    "differences": ("spsa", {"steps": 2, "samples": 8}),
+}
+
+
+@pytest.fixture(scope="module")
+def short_probes() -> Iterator[None]:
+    """Whole studies in a third of the time: most of it goes into the probes."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, (kind, options) in SHORT.items():
+            patch.setitem(PROBES, name, lambda _, k=kind, o=options: attack.find(k, **o))
+        yield
+
+
+@pytest.fixture(scope="module")
+def no_processes() -> Iterator[None]:
+    """Studies in this process: others take longer to start than the work does."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("unfooled.engines.local.local", in_process)
+        yield
 
 
 @pytest.fixture

@@ -9,16 +9,12 @@ import toys
 
 from unfooled import conduct
 from unfooled.errors import InvalidStudy, JobFailed
-from unfooled.in_process import in_process
 from unfooled.run import Step
 from unfooled.study import Study, Sweep
 
+pytestmark = pytest.mark.usefixtures("unchecked_file", "no_processes", "short_probes")
+
 STUDY = toys.study(seeds=1, sweeps=(Sweep("fgsm", {}, "Linf", (0.0, 0.1)),))
-
-
-@pytest.fixture(autouse=True)
-def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unfooled.engines.local.local", in_process)
 
 
 def test_a_study_becomes_its_report_and_goes_on_where_it_was(tmp_path: Path) -> None:

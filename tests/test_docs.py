@@ -115,6 +115,7 @@ def test_a_page_can_be_followed(
     page: Path,
     small_run: Path,
     unchecked: None,
+    short_probes: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],

@@ -10,11 +10,12 @@ from jsonschema import Draft202012Validator
 
 from unfooled import document, run
 from unfooled.evaluating import evaluate
-from unfooled.in_process import in_process
 from unfooled.report import Report, gather
 from unfooled.reports.json import json as written
 from unfooled.shapes import Images, Labels
 from unfooled.study import Audit, Certificates, Corruptions, Sweep
+
+pytestmark = pytest.mark.usefixtures("unchecked_file", "no_processes", "short_probes")
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results.schema.json"
 SCHEMA = json.loads(document.schema())
@@ -25,7 +26,12 @@ def faults(results: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def everything(
+    unchecked_file: None,
+    no_processes: None,
+    short_probes: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Report:
     """Of a study that asks for all that a study can ask for."""
     sweeps = (
         *toys.study().sweeps,
@@ -40,9 +46,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Report:
         certificates=Certificates((0.01, 0.1), 10),
     )
     folder = tmp_path_factory.mktemp("everything")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unfooled.engines.local.local", in_process)
-        assert run.run(asked, folder, device="cpu") == []
+    assert run.run(asked, folder, device="cpu") == []
     return gather(folder)
 
 

@@ -6,16 +6,15 @@ import toys
 
 from unfooled import report, run, store
 from unfooled.errors import RunRefused
-from unfooled.in_process import in_process
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(
+    no_processes: None, short_probes: None, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     """A finished run."""
     found = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unfooled.engines.local.local", in_process)
-        run.run(toys.study(), found, device="cpu")
+    run.run(toys.study(), found, device="cpu")
     return found
 
 

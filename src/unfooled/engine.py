@@ -21,6 +21,7 @@ from typing import Any, Protocol, runtime_checkable
 from unfooled import catalog
 from unfooled.jobs import Job
 
+LOCAL = "local"  # the engine that needs nothing but this machine
 TRIES = 2  # how often a job is begun whose worker dies under it
 
 Weights = tuple[bytes | None, ...]  # the files of the jobs that a job needs, in their order

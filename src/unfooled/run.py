@@ -67,7 +67,7 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     limit: float | None = None,
-    by: str = "local",
+    by: str = engine.LOCAL,
     options: Mapping[str, Any] = MappingProxyType({}),
     source: str = "",
     note: str = "",
@@ -118,7 +118,7 @@ def run(
         environment = {
             **described(data, place),
             "engine": by if own is None else "in process",
-            "workers": workers or engine.places(place),
+            "workers": workers or (engine.places(place) if by == engine.LOCAL else None),
             "note": note,
             "command": command,
         }

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from unfooled import attack, config, report, run
-from unfooled.in_process import in_process
-from unfooled.probing import PROBES
+from unfooled import config, report, run
 from unfooled.report import Report
+
+pytestmark = pytest.mark.usefixtures("unchecked_file")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -51,11 +51,6 @@ eps = [0.0, 0.1]
 images = 100
 steps = 10
 """
-SHORT = {
-    "square": ("square", {"queries": 100}),
-    "margin": ("apgd", {"loss": "dlr", "steps": 20, "restarts": 2}),
-    "differences": ("spsa", {"steps": 2, "samples": 8}),
-}
 HONEST = ("plain", "adversarial", "trades", "ibp")
 SHAMS = {
     "smoothing": {"too_high", "more_steps"},
@@ -69,17 +64,17 @@ SHAMS = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def told(
+    unchecked_file: None,
+    no_processes: None,
+    short_probes: None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Report:
     home = tmp_path_factory.mktemp("sham")
     shutil.copy(STUDIES / "sham.py", home)
     (home / "small.toml").write_text(STUDY)
     study = config.read(home / "small.toml")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unfooled.engines.local.local", in_process)
-        # The same probes with fewer steps: these networks are small, and there are many.
-        for name, (kind, options) in SHORT.items():
-            patch.setitem(PROBES, name, lambda _, k=kind, o=options: attack.find(k, **o))
-        failed = run.run(study, home / "run", device="cpu", workers=1)
+    failed = run.run(study, home / "run", device="cpu", workers=1)
     assert {one.job.name(study).partition("-")[0] for one in failed} == {"undefined"}
     assert not any(one.job.kind == "probed" for one in failed)
     return report.gather(home / "run")
