@@ -21,8 +21,12 @@ from unfooled.errors import OutOfMemory
 
 _Found = TypeVar("_Found")
 
-# How allocators say it that have no exception of their own: torch's on the CPU, C++, CUDA's.
-_SAID = re.compile(r"can't allocate memory|out of memory|std::bad_alloc|ALLOC_FAILED")
+# How those say it that have no exception for it: torch's allocator on the CPU, C++, CUDA and its
+# libraries; and oneDNN, which compiles what it has found a way to do, and finds no room for that.
+_SAID = re.compile(
+    "can't allocate memory|out of memory|std::bad_alloc|ALLOC_FAILED"
+    "|could not create a primitive(?! descriptor)"
+)
 _ASKED = re.compile(r"allocate ([\d.]+) ([KMGT]iB|bytes)")
 
 
