@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from unfooled import attack, dataset, evaluation, gradients, model
+from unfooled import attack, dataset, evaluation, gradients, memory, model
 from unfooled.dataset import Dataset, Split, assemble
 from unfooled.evaluation import Evaluation
 from unfooled.randomness import Draws
@@ -76,7 +76,7 @@ def network() -> nn.Module:
 
 def attacked(name: str, n: int, kind: str, room: int) -> tuple[Evaluation, list[int]]:
     """The facts of an attack within a limit (none where the room is 0), and the sizes judged."""
-    judged, sizes = evaluation.judged, list[int]()
+    judged, hand, sizes = evaluation.judged, memory.hand, list[int]()
 
     def noted(network: nn.Module, images: torch.Tensor, *given: Any, **told: Any) -> Any:
         sizes.append(len(images))
@@ -89,13 +89,12 @@ def attacked(name: str, n: int, kind: str, room: int) -> tuple[Evaluation, list[
     split = Split(split.images, labels)
     if room:
         limit(kind, room)
-    evaluation.judged = noted
+    # Of its own accord it would take fewer in hand, since they are large.
+    evaluation.judged, memory.hand = noted, lambda shape, device: n
     try:
-        facts = evaluation.evaluate_split(
-            net, split, torch.arange(n), own, THREATS, draws=Draws(0)
-        )
+        facts = evaluation.evaluate_split(net, split, torch.arange(n), own, THREATS, draws=Draws(0))
     finally:
-        evaluation.judged = judged
+        evaluation.judged, memory.hand = judged, hand
     return facts, sizes
 
 

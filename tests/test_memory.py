@@ -196,7 +196,7 @@ def test_an_attack_in_halves_finds_and_counts_the_same(
     own, threats = Attack("greedy", greedy, "bounded", "scores"), [Threat("Linf", 0.3)]
     given = (pyramid, striped.test, striped.test.sample(60), own, threats)
     halved = evaluate_split(*given, draws=Draws(0))
-    monkeypatch.setattr("unfooled.attack._AT_ONCE", 7)
+    monkeypatch.setattr("unfooled.memory._MOST", 7)
     same(halved, evaluate_split(*given, draws=Draws(0)))
     assert halved.forward.max() == 1
 
@@ -282,22 +282,20 @@ def test_a_batch_is_not_halved_and_the_line_says_what_would_do(
 ) -> None:
     monkeypatch.setattr(toys, "hungry", hungry, raising=False)
     recipe = Recipe("r", "r", transforms=(("toys:hungry", {}),), plan=Plan(1, 20, 0.01))
-    with pytest.raises(OutOfMemory, match="batches of 20 images .*32.0 MiB.*; a smaller batch_size"):
+    with pytest.raises(
+        OutOfMemory, match="batches of 20 images .*32.0 MiB.*; a smaller batch_size"
+    ):
         train("toys:pyramid", striped, recipe, 0)
     fits = replace(recipe, plan=Plan(1, 8, 0.01))
     (epoch,) = train("toys:pyramid", striped, fits, 0).history  # 60 validation images, in halves
     assert epoch.transformed == epoch.validation
 
 
-def test_a_run_goes_on_with_the_other_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_run_goes_on_with_the_other_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys, "hungry", hungry, raising=False)
     monkeypatch.setattr(run, "local", toys.serial)
     plain, other = toys.study().recipes
-    study = toys.study(
-        recipes=(plain, replace(other, transforms=(("toys:hungry", {}),))), seeds=1
-    )
+    study = toys.study(recipes=(plain, replace(other, transforms=(("toys:hungry", {}),))), seeds=1)
     first, *rest = run.run(study, tmp_path / "run", device="cpu")
     assert first.message.startswith("memory has no room for training on batches of 40 images")
     assert {one.message for one in rest} == {"the training that it needs failed"}

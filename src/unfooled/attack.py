@@ -47,9 +47,6 @@ from unfooled.threat import Threat
 from unfooled.victim import Batch, Passes, Rows, Victim
 
 GIVEN = ("draws", "targets")  # keyword parameters of every attack that are no options
-# Images in hand at once. Not a pass, which `Batch` cuts smaller: with many in hand there are still
-# enough for full passes when most of them have been fooled. Fewer where memory ends.
-_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -180,7 +177,8 @@ class Attack:
                 with draws.step("torch").torch_state():
                     return run.results(threats)
 
-            parts = list(memory.each(len(images), _AT_ONCE, one))
+            size = memory.hand(images.shape[1:], images.device)
+            parts = list(memory.each(len(images), size, one))
         return [_joined(results) for results in zip(*parts, strict=True)]
 
     def takes(self, threat: Threat) -> None:

@@ -18,8 +18,6 @@ from unfooled.shapes import Images, Labels
 from unfooled.study import Certificates
 from unfooled.threat import Threat
 
-_AT_ONCE = 1000  # images
-
 
 @dataclass(frozen=True)
 class Certified:
@@ -97,7 +95,7 @@ def certified(
             rows.append(torch.stack([stands, falls]))
         return torch.stack(rows, dim=1).cpu()
 
-    parts = list(memory.each(len(ids), _AT_ONCE, one_part))
+    parts = list(memory.each(len(ids), split.hand(device), one_part))
     found_in_all: Bool[Tensor, "2 e n"] = torch.cat(parts, dim=2)
     stands_of_all, falls_of_all = found_in_all.numpy()
     return Certified(asked.norm, asked.eps, ids.numpy(), stands_of_all, falls_of_all)

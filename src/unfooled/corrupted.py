@@ -15,8 +15,6 @@ from unfooled.gradients import home, predict
 from unfooled.randomness import Draws
 from unfooled.shapes import Labels
 
-_AT_ONCE = 1000  # images
-
 
 @dataclass(frozen=True)
 class Corrupted:
@@ -84,7 +82,7 @@ def corrupted(
                 worse = one.apply(images, severity, draws=own)
                 read_as[row, column, part] = read(predict(model, worse.to(device)))
 
-    for _ in memory.each(len(ids), _AT_ONCE, one_part):
+    for _ in memory.each(len(ids), split.hand(device), one_part):
         pass
     labels = split.labels[ids].cpu().numpy()
     return Corrupted(tuple(names), tuple(severities), ids.numpy(), labels, read_as)

@@ -24,9 +24,6 @@ from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.threat import Threat
 
-# Images attacked and judged before the next: memory does not grow with their number. Fewer where
-# even these do not fit.
-_AT_ONCE = 1000
 UNREAD = -1  # what a model reads whose logits are not finite: nothing, so never the label
 
 
@@ -164,7 +161,8 @@ def evaluate(
         given = (model, images[part], labels[part], attack, threats)
         return judged(*given, draws=own, targets=aims)[0]
 
-    return gathered(memory.each(len(images), _AT_ONCE, one), len(images))
+    size = memory.hand(images.shape[1:], images.device)
+    return gathered(memory.each(len(images), size, one), len(images))
 
 
 def evaluate_split(
@@ -200,7 +198,7 @@ def evaluate_split(
         seen(facts, found)
         return facts
 
-    return gathered(memory.each(len(ids), _AT_ONCE, one), len(ids))
+    return gathered(memory.each(len(ids), split.hand(device), one), len(ids))
 
 
 def untouched(
@@ -216,7 +214,7 @@ def untouched(
     def one(part: slice) -> NDArray[np.int64]:
         return read(predict(model, split.pixels(ids[part]).to(device)))
 
-    reads = list(memory.each(len(ids), _AT_ONCE, one))
+    reads = list(memory.each(len(ids), split.hand(device), one))
     clean, shape = np.concatenate(reads), (len(threats), len(ids))
     reading, nothing = np.broadcast_to(clean, shape).copy(), np.zeros(shape, dtype=np.int64)
     labels = split.labels[ids].numpy()

@@ -21,6 +21,15 @@ from unfooled.errors import OutOfMemory
 
 _Found = TypeVar("_Found")
 
+# Images in hand, at least and at most. Not a pass, which is smaller (`gradients.part_size`): with
+# many in hand there are still enough for full passes when most of them have been fooled.
+_LEAST, _MOST = 32, 1000
+# Numbers in a tensor of all images in hand. On a CPU one of more than 32 MB, which twice as many
+# bytes in double precision are, is given back to the system and zeroed again each time: on images
+# of 3 x 64 x 64 that took more time than FGSM itself.
+_IN_HAND = {"cpu": 2**21}
+_ELSEWHERE = 2**27
+
 # How those say it that have no exception for it: torch's allocator on the CPU, C++, CUDA and its
 # libraries; and oneDNN, which compiles what it has found a way to do, and finds no room for that.
 _SAID = re.compile(
@@ -67,6 +76,17 @@ class Room:
 def each(n: int, size: int, work: Callable[[slice], _Found]) -> Iterator[_Found]:
     """As `Room.each`, where nothing is kept in mind for later."""
     return Room(size).each(n, size, work)
+
+
+def hand(shape: torch.Size, device: torch.device) -> int:
+    """How many images are worked on before the next are taken: memory does not grow with all.
+
+    Args:
+        shape: of one image.
+        device: where they are worked on.
+    """
+    room = _IN_HAND.get(device.type, _ELSEWHERE) // max(1, shape.numel())
+    return min(_MOST, max(_LEAST, room))
 
 
 def evened(n: int, most: int) -> int:

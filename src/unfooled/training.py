@@ -25,7 +25,6 @@ from unfooled.shapes import Images, Labels, PerImage
 from unfooled.transform import Apply, Mix
 
 _WATCHED = 500  # training images, at most, on which catastrophic overfitting is looked for
-_AT_ONCE = 1000  # validation images, so that memory does not grow with their number
 _CARRIED = 2**32  # bytes of images, at most, that are brought to the device once and for all
 _MANY = 0.7  # of those, which one step must leave standing
 _WATCHABLE = ("Linf", "L2", "L1")  # norms of the attacks that look for it
@@ -288,7 +287,8 @@ class _Loop:
             other = plain if moved is images else _accuracy(self.result, moved, labels)
             return len(images) * plain, len(images) * other
 
-        read, changed = zip(*memory.each(len(every), _AT_ONCE, right), strict=True)
+        size = self.validation.hand(self.device)
+        read, changed = zip(*memory.each(len(every), size, right), strict=True)
         return Epoch(
             loss=loss,
             validation=sum(read) / len(self.validation),
