@@ -163,12 +163,13 @@ def _report(folder: Path, asked: argparse.Namespace) -> None:
         ["of files (RssFile), which may be taken back", f"{seen.mapped / _GIBIBYTE:.2f}"],
         ["both (VmHWM)", f"{seen.whole / _GIBIBYTE:.2f}"],
     ]
+    side = asked.size
     body = f"""
-`unfooled study` on {n:,} test images of 3 x {asked.size} x {asked.size} bytes in one file, {on_disk / 1e9:.1f} GB
-on the disk (made in {making:,.0f} s), which a user's own `file.py:function` maps; one network of two
-layers, one worker, and at most {asked.memory:g} GiB of memory in each process by RLIMIT_DATA. That counts what a
-process may write into, and not a shared map that is only read, whose pages the system takes back when
-it needs room.
+`unfooled study` on {n:,} test images of 3 x {side} x {side} bytes in one file of {on_disk / 1e9:.1f} GB
+(made in {making:,.0f} s), which a user's own `file.py:function` maps: a network of two layers, one
+worker, and at most {asked.memory:g} GiB of memory in each process by RLIMIT_DATA. That counts what a
+process may write into, and not a shared map that is only read, whose pages the system takes back
+when it needs room.
 
 {section.table(["work", "seconds", "images a second"], rows)}
 

@@ -314,3 +314,15 @@ def test_within_a_limit_of_the_address_space_the_facts_are_the_same(
     assert len(sizes) > 2
     assert plain.fooled.any()
     same(plain, facts, rounding=1e-5)
+
+
+def test_images_of_a_file_larger_than_memory_are_evaluated(
+    tmp_path: Path, processes: ForkServerContext
+) -> None:
+    n, room = 120_000, 300 * limited.MEBIBYTE
+    limited.sparse(tmp_path / "images.npy", (n, 3, 64, 64))
+    assert (tmp_path / "images.npy").stat().st_size > 4 * room
+    facts, taken = limited.said(processes, limited.streamed, tmp_path / "images.npy", n, 1000, room)
+    assert len(facts.ids) == 1000
+    assert facts.correct.any()
+    assert taken < room

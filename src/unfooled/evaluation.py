@@ -309,7 +309,10 @@ def judged(
     pairs = list(zip(ordered, found, strict=True))
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
     read_as = np.stack([read(predict(model, one.images)) for one in found])
-    inside = np.stack([_array(t.allows(images, one.images)) for t, one in pairs])
+    far = [threat.distance(images, one.images) for threat, one in pairs]
+    inside = np.stack(
+        [_array(t.reaches(own, one.images)) for own, (t, one) in zip(far, pairs, strict=True)]
+    )
     facts = Evaluation(
         attack=attack.name,
         threats=tuple(ordered),
@@ -318,7 +321,7 @@ def judged(
         targets=None if targets is None else _array(targets),
         clean=read(clean_logits),
         read_as=read_as,
-        distance=np.stack([_array(t.distance(images, one.images)) for t, one in pairs]),
+        distance=np.stack([_array(own) for own in far]),
         inside=inside,
         read_at_8bit=read_as.copy(),
         inside_at_8bit=inside.copy(),

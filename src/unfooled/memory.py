@@ -26,7 +26,7 @@ _Found = TypeVar("_Found")
 _LEAST, _MOST = 32, 1000
 # Numbers in a tensor of all images in hand. On a CPU one of more than 32 MB, which twice as many
 # bytes in double precision are, is given back to the system and zeroed again each time: on images
-# of 3 x 64 x 64 that took more time than FGSM itself.
+# of 3 x 64 x 64 that took as much time as all else of FGSM.
 _IN_HAND = {"cpu": 2**21}
 _ELSEWHERE = 2**27
 
