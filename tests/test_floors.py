@@ -16,7 +16,7 @@ FLOORS = {
     "mathematics of one batch": [
         *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
         *("geometry", "kernels", "layers", "chain", "borders", "l1_box", "victim", "specimens"),
-        *("affine", "blur", "drawn"),
+        *("affine", "blur", "drawn", "memory"),
     ],
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
