@@ -113,7 +113,9 @@ def streamed(path: Path, n: int, images: int, room: int) -> tuple[Evaluation, in
     before = held("RssAnon")
     data = mapped(path, n)
     sweep = Sweep("fgsm", {}, "Linf", (0.0, 0.01), images=images)
-    return swept(net, (), data.test, data.classes, sweep, 0), held("RssAnon") - before
+    ids = data.test.sample(images)
+    facts = swept(net, (), data.test, ids, data.classes, sweep, 0)
+    return facts, held("RssAnon") - before
 
 
 def sparse(path: Path, shape: tuple[int, ...]) -> None:

@@ -20,6 +20,7 @@ from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset
 from unfooled.errors import InvalidTransform, JobFailed, OutOfMemory
 from unfooled.evaluation import evaluate_split
+from unfooled.in_process import in_process
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
 from unfooled.shapes import Images, Labels, Logits
@@ -293,12 +294,12 @@ def test_a_batch_is_not_halved_and_the_line_says_what_would_do(
 
 def test_a_run_goes_on_with_the_other_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(toys, "hungry", hungry, raising=False)
-    monkeypatch.setattr(run, "local", toys.serial)
+    monkeypatch.setattr("unfooled.engines.local.local", in_process)
     plain, other = toys.study().recipes
     study = toys.study(recipes=(plain, replace(other, transforms=(("toys:hungry", {}),))), seeds=1)
     first, *rest = run.run(study, tmp_path / "run", device="cpu")
     assert first.message.startswith("memory has no room for training on batches of 40 images")
-    assert {one.message for one in rest} == {"the training that it needs failed"}
+    assert {one.message for one in rest} == {"a job that it needs failed"}
     assert (tmp_path / "run" / "facts" / "plain-0-1-pgd-Linf.npz").exists()
 
 
