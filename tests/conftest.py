@@ -6,23 +6,20 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import loaded
 import pytest
+import quick
 import torch
 import toys
 from filelock import FileLock
 from torch import nn
 
-from unfooled import attack, loading, model, run
+from unfooled import loading, model, run
 from unfooled.dataset import Dataset
-from unfooled.in_process import in_process
-from unfooled.probing import PROBES
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
 
@@ -57,54 +54,34 @@ def _our_toys_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(loading, "_vetted", ours)
 
 
-@contextmanager
-def _without_checks() -> Iterator[None]:
-    before = jaxtyping.config.jaxtyping_disable
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
-
-
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """What a user meets: the annotations are not checked, so the library's own errors show."""
-    with _without_checks():
+    with quick.unchecked():
         yield
 
 
-@pytest.fixture(scope="module")
-def unchecked_file() -> Iterator[None]:
-    """The same for a whole file and its fixtures.
-
-    For whole studies, which the checks make three times as slow: what a study calls is checked
-    where it is tested by itself, and studies are in test_run.py and test_report.py.
-    """
-    with _without_checks():
-        yield
-
-
-# Probes of as many kinds as ever, on networks so small that they need no more.
-SHORT = {
-    "square": ("square", {"queries": 100}),
-    "margin": ("apgd", {"loss": "dlr", "steps": 20, "restarts": 2}),
-    "differences": ("spsa", {"steps": 2, "samples": 8}),
-}
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def short_probes() -> Iterator[None]:
-    """Whole studies in a third of the time: most of it goes into the probes."""
-    with pytest.MonkeyPatch.context() as patch:
-        for name, (kind, options) in SHORT.items():
-            patch.setitem(PROBES, name, lambda _, k=kind, o=options: attack.find(k, **o))
+    """As `quick.short_probes` says."""
+    with quick.short_probes():
+        yield
+
+
+@pytest.fixture
+def no_processes() -> Iterator[None]:
+    """As `quick.no_processes` says."""
+    with quick.no_processes():
         yield
 
 
 @pytest.fixture(scope="module")
-def no_processes() -> Iterator[None]:
-    """Studies in this process: others take longer to start than the work does."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("unfooled.engines.local.local", in_process)
+def quick_studies() -> Iterator[None]:
+    """All three, for a whole file and its fixtures.
+
+    Each step of a study is tested by itself, and studies without this in test_run.py.
+    """
+    with quick.unchecked(), quick.short_probes(), quick.no_processes():
         yield
 
 

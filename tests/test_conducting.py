@@ -12,7 +12,7 @@ from unfooled.errors import InvalidStudy, JobFailed
 from unfooled.run import Step
 from unfooled.study import Study, Sweep
 
-pytestmark = pytest.mark.usefixtures("unchecked_file", "no_processes", "short_probes")
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 STUDY = toys.study(seeds=1, sweeps=(Sweep("fgsm", {}, "Linf", (0.0, 0.1)),))
 

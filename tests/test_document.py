@@ -15,7 +15,7 @@ from unfooled.reports.json import json as written
 from unfooled.shapes import Images, Labels
 from unfooled.study import Audit, Certificates, Corruptions, Sweep
 
-pytestmark = pytest.mark.usefixtures("unchecked_file", "no_processes", "short_probes")
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results.schema.json"
 SCHEMA = json.loads(document.schema())
@@ -26,12 +26,7 @@ def faults(results: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def everything(
-    unchecked_file: None,
-    no_processes: None,
-    short_probes: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Report:
+def everything(quick_studies: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Of a study that asks for all that a study can ask for."""
     sweeps = (
         *toys.study().sweeps,

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import quick
 import toys
 
 from unfooled import report, run, store
@@ -9,12 +10,11 @@ from unfooled.errors import RunRefused
 
 
 @pytest.fixture(scope="module")
-def folder(
-    no_processes: None, short_probes: None, tmp_path_factory: pytest.TempPathFactory
-) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     found = tmp_path_factory.mktemp("run")
-    run.run(toys.study(), found, device="cpu")
+    with quick.no_processes(), quick.short_probes():
+        run.run(toys.study(), found, device="cpu")
     return found
 
 

@@ -9,7 +9,7 @@ from unfooled.evaluating import evaluate
 from unfooled.report import Report
 from unfooled.standing import standing
 
-pytestmark = pytest.mark.usefixtures("unchecked_file", "short_probes")
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 
 @cache

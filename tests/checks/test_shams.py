@@ -9,7 +9,7 @@ import pytest
 from unfooled import config, report, run
 from unfooled.report import Report
 
-pytestmark = pytest.mark.usefixtures("unchecked_file")
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -64,12 +64,7 @@ SHAMS = {
 
 
 @pytest.fixture(scope="module")
-def told(
-    unchecked_file: None,
-    no_processes: None,
-    short_probes: None,
-    tmp_path_factory: pytest.TempPathFactory,
-) -> Report:
+def told(quick_studies: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     home = tmp_path_factory.mktemp("sham")
     shutil.copy(STUDIES / "sham.py", home)
     (home / "small.toml").write_text(STUDY)

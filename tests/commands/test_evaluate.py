@@ -14,7 +14,7 @@ from typed import Ended, run
 from unfooled import dataset
 from unfooled.packing import unpacked
 
-pytestmark = pytest.mark.usefixtures("unchecked_file", "short_probes")
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 NETWORK = """
 from torch import nn
@@ -43,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evaluated(unchecked_file: None, short_probes: None, home: Path) -> Ended:
+def evaluated(quick_studies: None, home: Path) -> Ended:
     return run(
         *("evaluate", "mine.py:net", "--weights", "net.safetensors", "--dataset", "digits"),
         *("--eps", "0.05,8/255", "--attack", "pgd", "--n", "60", "--out", "run"),
