@@ -24,7 +24,7 @@ FLOORS = {
         *("traced", "interval", "lines", "maxima", "region", "windows", "backward", "crown"),
         *("condensed", "fitting", "programme", "witness", "branching", "bounds", "smoothing"),
         *("threat", "transform", "recipe", "dataset", "idx", "datasets", "model", "models"),
-        *("checkpoint", "exported", "onnx", "graph", "derivatives", "graphed"),
+        *("archived", "checkpoint", "exported", "onnx", "graph", "derivatives", "graphed"),
     ],
     "acts": [
         "inner",
