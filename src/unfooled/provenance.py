@@ -107,12 +107,16 @@ def vetted(folder: Path, words: Collection[str], allow: Collection[str]) -> None
     Raises:
         InvalidOption: others.
     """
-    if others := [one for one in words if one not in allow]:
+    if others := _strange(words, allow):
         options = " ".join(f"--allow {one}" for one in others)
         raise InvalidOption(
             f"the files in {folder} name code that would be run: {', '.join(others)}; where you "
             f"trust it, add {options}"
         )
+
+
+def _strange(words: Collection[str], allow: Collection[str]) -> list[str]:
+    return [one for one in words if one not in allow]
 
 
 def _content(folder: Path, name: str) -> bytes:
