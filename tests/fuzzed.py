@@ -47,8 +47,7 @@ def survives(read: Callable[..., object], *given: object, **named: object) -> bo
     """
     try:
         read(*given, **named)
-    except UnfooledError as error:
-        assert str(error)
+    except UnfooledError:
         return False
     return True
 
@@ -103,11 +102,11 @@ def forged(draw: st.DrawFn, whole: Any) -> Any:
             continue
         how = draw(st.sampled_from(("replace", "replace", "replace", "drop", "add")))
         if how == "replace":
-            inside[key] = draw(st.sampled_from(STRANGE))
+            inside[key] = copy.deepcopy(draw(st.sampled_from(STRANGE)))
         elif how == "drop":
             del inside[key]
         elif isinstance(inside, dict):
-            inside["more"] = draw(st.sampled_from(STRANGE))
+            inside["more"] = copy.deepcopy(draw(st.sampled_from(STRANGE)))
         else:
             inside.append(copy.deepcopy(inside[key]))
     return found

@@ -8,7 +8,6 @@ import zipfile
 from pathlib import Path
 
 import pytest
-import toys
 import torch
 from fuzzed import damaged, forged, survives, tries, zipped
 from hypothesis import given
