@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic_core import from_json
 
 from unfooled import catalog, model, store
@@ -54,7 +54,10 @@ class _Environment(_Strict):
     command: str = ""
 
 
-_STUDY = TypeAdapter(Study)
+class _Kept(_Strict):
+    """A study, whose parts are read as strictly as what is around them."""
+
+    study: Study
 
 
 def asked(folder: Path) -> tuple[Study, dict[str, Any]]:
@@ -72,7 +75,7 @@ def asked(folder: Path) -> tuple[Study, dict[str, Any]]:
         if strange is not None:
             raise RunRefused(f"{folder} holds no run: {name} has {strange[0]!r} in a text")
     try:
-        study = _STUDY.validate_json(contents[0])
+        study = _Kept.model_validate_json(b'{"study": %s}' % contents[0]).study
         environment = _Environment.model_validate_json(contents[1]).model_dump()
     except ValidationError as errors:
         first = errors.errors(include_url=False, include_input=False)[0]
@@ -156,8 +159,6 @@ def _wrong(study: Study) -> Iterator[str]:
         yield f"the margin {study.margin:g}"
     if study.split not in ("test", "validation"):
         yield f"the split {study.split!r}"
-    if len({recipe.given is None for recipe in study.recipes}) > 1:
-        yield "some of its networks are given, and others trained"
     known = {*names, ""}
     groups = [one.recipes for one in study.doses]
     groups += [(one.whole, *one.recipes) for one in study.bundles]

@@ -9,9 +9,8 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
-from pydantic import ConfigDict
 from torch import nn
 
 from unfooled import attack, dataset
@@ -165,9 +164,6 @@ class Study:
         keeps_images: whether the images that fool are kept beside the facts, for `unfooled verify`.
         audit: how it is looked for numbers that are too high.
     """
-
-    # As it is read from a run's folder, where anybody may have written it.
-    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     name: str
     question: str

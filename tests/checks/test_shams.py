@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import toys
 
-from unfooled import attack, config, report, run
+from unfooled import attack, config, provenance, report, run
 from unfooled.probing import PROBES
 from unfooled.report import Report
 
@@ -82,7 +82,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Report:
         failed = run.run(study, home / "run", device="cpu", workers=1)
     assert {one.job.name(study).partition("-")[0] for one in failed} == {"undefined"}
     assert not any(one.job.kind == "probed" for one in failed)
-    return report.gather(home / "run")
+    study, _ = provenance.asked(home / "run")
+    return report.gather(home / "run", allow=provenance.code(study))
 
 
 def failed(told: Report, recipe: str) -> set[str]:
