@@ -35,14 +35,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @given(content=damaged(IDX), dimensions=st.integers(1, 3))
-@tries(120)
+@tries(60)
 def test_idx_packed(place: Path, content: bytes, dimensions: int) -> None:
     (place / "a.gz").write_bytes(content)
     survives(idx.read, place / "a.gz", dimensions)
 
 
 @given(head=HEADS, inside=damaged([bytes(36)]))
-@tries(80)
+@tries(60)
 def test_idx_with_any_head(place: Path, head: tuple[int, ...], inside: bytes) -> None:
     (place / "a.gz").write_bytes(packed(head, inside))
     survives(idx.read, place / "a.gz", 3)
@@ -90,7 +90,7 @@ def pictures() -> list[bytes]:
 
 
 @given(content=damaged(pictures()))
-@tries(250)
+@tries(130)
 def test_images(place: Path, content: bytes) -> None:
     path = place / "a.png"
     path.write_bytes(content)
@@ -113,7 +113,7 @@ def test_images(place: Path, content: bytes) -> None:
         ]
     )
 )
-@tries(150)
+@tries(60)
 def test_images_that_were_decoded_before(place: Path, content: bytes) -> None:
     (place / "a.npy").write_bytes(content)
     found = dataset.mapped(place / "a.npy", 2)

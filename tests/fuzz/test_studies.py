@@ -55,7 +55,7 @@ def read_as_study(place: Path, content: bytes) -> None:
 
 
 @given(content=damaged(FILES))
-@tries(30)
+@tries(15)
 def test_study_files(place: Path, content: bytes) -> None:
     read_as_study(place, content)
 
@@ -67,7 +67,7 @@ def test_study_files_that_are_deep_or_large(place: Path, content: bytes) -> None
 
 
 @given(given_=st.sampled_from(PARSED).flatmap(forged))
-@tries(100)
+@tries(60)
 def test_study_files_with_strange_values(place: Path, given_: dict[str, object]) -> None:
     lines = [f"{json.dumps(key)} = {toml(value)}" for key, value in given_.items()]
     read_as_study(place, "\n".join(lines).encode())
@@ -77,7 +77,7 @@ def test_study_files_with_strange_values(place: Path, given_: dict[str, object])
     content=damaged([json.dumps(RECORD).encode()])
     | forged(RECORD).map(lambda one: json.dumps(one).encode())
 )
-@tries(150)
+@tries(80)
 def test_records_of_a_gate(content: bytes) -> None:
     def read() -> None:
         found = gate.read(content, "gate.json")

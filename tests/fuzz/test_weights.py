@@ -52,7 +52,7 @@ def framed(head: object) -> bytes:
 
 
 @given(content=damaged([SAFE]) | forged(HEAD).map(framed))
-@tries(250)
+@tries(130)
 def test_safetensors(place: Path, content: bytes) -> None:
     (place / "a.safetensors").write_bytes(content)
     survives(checkpoint.read, place / "a.safetensors")
@@ -71,7 +71,7 @@ def test_heads_of_a_run(place: Path, about: object) -> None:
 
 
 @given(content=damaged([ARCHIVE, LEGACY, pickle.dumps({"a": 1}, 2)]))
-@tries(150)
+@tries(60)
 def test_torch_files(place: Path, content: bytes) -> None:
     (place / "a.pt").write_bytes(content)
     survives(checkpoint.read, place / "a.pt")
@@ -81,7 +81,7 @@ def test_torch_files(place: Path, content: bytes) -> None:
     inside=damaged([PARTS[PICKLED]]),
     how=st.sampled_from([zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED]),
 )
-@tries(250)
+@tries(130)
 def test_pickles_in_a_whole_archive(place: Path, inside: bytes, how: int) -> None:
     """Its checksums are right, so that what stands in it is met."""
     (place / "a.pt").write_bytes(zipped({**PARTS, PICKLED: inside}, how))
