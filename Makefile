@@ -21,13 +21,14 @@ export UV_SYSTEM_CERTS
 unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup study notebook test check format docs bench package clean
+.PHONY: help setup study notebook test check audit format docs bench package clean
 
 help:
 	@echo 'make study    train, attack, report: the whole answer for MNIST (ARGS="--device cuda")'
 	@echo 'make notebook run notebooks/ae_attack.py into the .ipynb beside it (ARGS="DATASET=digits")'
 	@echo 'make test     the tests, a process a core (ARGS="-k pgd" for some of them, "-n 0" in one process)'
 	@echo 'make check    formatting, lint, types'
+	@echo 'make audit    known weaknesses of the pinned packages; needs the network'
 	@echo 'make format   put formatting and simple lint right'
 	@echo 'make docs     the documentation as a site, into build/site/html'
 	@echo 'make bench    our attacks against five libraries, into docs/benchmarks.md (ARGS="--only pgd")'
@@ -50,6 +51,10 @@ check: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+
+# Strict: a package that could not be looked up must not count as one without a weakness.
+audit: $(READY)
+	$(UV) tool run pip-audit --strict --no-deps --disable-pip --requirement constraints.txt $(ARGS)
 
 format: $(READY)
 	$(BIN)/ruff check --fix .

@@ -80,6 +80,7 @@ def tree(folder: Path) -> Tree:
                 "How it is built": "project/architecture.md",
                 "Conventions": "project/conventions.md",
                 "Contributing": "project/contributing.md",
+                "Security": "project/security.md",
                 "How it is measured": "project/benchmarks.md",
                 "Changes": "project/changelog.md",
             },

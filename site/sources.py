@@ -21,6 +21,7 @@ OUTSIDE = {
     "ARCHITECTURE.md": "project/architecture.md",
     "CONVENTIONS.md": "project/conventions.md",
     "CONTRIBUTING.md": "project/contributing.md",
+    "SECURITY.md": "project/security.md",
     "CHANGELOG.md": "project/changelog.md",
     "benchmarks/README.md": "project/benchmarks.md",
 }

@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ import toys
 from filelock import FileLock
 from torch import nn
 
-from unfooled import loading, model, run
+from unfooled import loading, model, provenance, run
 from unfooled.dataset import Dataset
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
@@ -43,15 +43,21 @@ def _no_data_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr("unfooled.datasets.cifar10._download", lambda: False)
 
 
-@pytest.fixture(autouse=True)
-def _our_toys_are_no_strangers(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture(autouse=True, scope="session")
+def _our_toys_are_no_strangers() -> Iterator[None]:
     """Files of the tests may name the toys, although a file may not name code otherwise."""
-    vetted = loading._vetted
+    vetted, strange = loading._vetted, provenance._strange
 
     def ours(path: Path, words: str, *others: Any) -> str:
         return words if words.startswith("toys:") else vetted(path, words, *others)
 
-    monkeypatch.setattr(loading, "_vetted", ours)
+    def others(words: Collection[str], allow: Collection[str]) -> list[str]:
+        return [one for one in strange(words, allow) if not one.startswith("toys:")]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "_vetted", ours)
+        patch.setattr(provenance, "_strange", others)
+        yield
 
 
 @pytest.fixture

@@ -1,4 +1,7 @@
+import io
+import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -125,7 +128,58 @@ def test_a_part_that_calls_itself_a_folder_is_seen(tmp_path: Path, network: nn.M
     raw = bytearray(path.read_bytes())
     raw[raw.rfind(b"weights/data/0") - 8] ^= 0x10
     path.write_bytes(raw)
-    refused("toys:pyramid", "data/0 in it is not what its head", weights=path)
+    refused("toys:pyramid", "data/0' in it is not what its head", weights=path)
+
+
+def bomb(pickled: bytes) -> bytes:
+    """An archive as torch writes them, around a pickle."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("w/data.pkl", pickled)
+        archive.writestr("w/version", "3\n")
+    return file.getvalue()
+
+
+LARGE = b"\x8a\x05" + (2**37).to_bytes(5, "little")  # as a number in a pickle
+# A pair of a pair of ... of the same pair, as a key: 2 ** 60 steps to its hash.
+FOLDED = b"}))\x86" + b"".join(b"q\x01h\x01\x86" for _ in range(60)) + b"K\x01s."
+
+
+@pytest.mark.parametrize(
+    ("pickled", "said"),
+    [
+        (b"cbuiltins\nbytearray\n" + LARGE + b"\x85R.", r"more than weights \(builtins.bytearray"),
+        (b"ctorch\nFloatTensor\n" + LARGE + b"\x85R.", r"more than weights \(torch.FloatTensor"),
+        (FOLDED, "unfolds to more than it holds"),
+    ],
+)
+def test_a_few_bytes_that_ask_for_all_memory_or_all_time_are_refused(
+    tmp_path: Path, pickled: bytes, said: str
+) -> None:
+    for raw in (bomb(b"\x80\x02" + pickled), b"\x80\x02" + pickled):
+        (tmp_path / "w.pt").write_bytes(raw)
+        refused("toys:pyramid", said, weights=tmp_path / "w.pt")
+
+
+def test_one_number_that_is_shown_as_a_thousand_is_refused(tmp_path: Path) -> None:
+    torch.save({"w": torch.ones(1).expand(1000)}, tmp_path / "w.pt")
+    refused("toys:pyramid", "w is larger than what is stored", weights=tmp_path / "w.pt")
+
+
+def test_an_archive_that_is_larger_unpacked_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "w.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("w/data.pkl", bytes(10**6))
+    refused("toys:pyramid", "larger unpacked", weights=tmp_path / "w.pt")
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "w.pt")
+    refused("toys:pyramid", "no regular file", weights=tmp_path / "w.pt")
+
+
+def test_files_of_torch_before_its_archives_are_read(tmp_path: Path, network: nn.Module) -> None:
+    torch.save(network.state_dict(), tmp_path / "w.pt", _use_new_zipfile_serialization=False)
+    load("toys:pyramid", weights=tmp_path / "w.pt")
 
 
 def tried(path: Path) -> dict[str, torch.Tensor] | str:

@@ -1,6 +1,9 @@
+import contextlib
+import io
 import json
 import pickle
 import re
+import struct
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -74,6 +77,53 @@ def test_a_program_that_would_run_code_is_refused_and_runs_nothing(
         path = changed(program, tmp_path / f"{number}.pt2", change)
         assert path.read_bytes() != program.read_bytes()
         refused(path, "was not loaded: it holds .* could run code")
+    assert not mark.exists()
+
+
+def directory(raw: bytes) -> tuple[int, int, int]:
+    """Where an archive's directory begins and ends, and how many parts it lists."""
+    end = raw.rfind(b"PK\5\6")
+    count, size, start = struct.unpack("<HII", raw[end + 10 : end + 20])
+    assert end == start + size
+    return start, end, count
+
+
+def two_faced(shown: bytes, hidden: bytes) -> bytes:
+    """An archive in which Python finds the parts of one, and torch those of another."""
+    (start, end, count), (first, last, _) = directory(shown), directory(hidden)
+    assert end - start == last - first
+    # Python takes the directory that lies before the end, torch the one that the end points to.
+    moved, place = bytearray(shown[start:end]), 0
+    while place < len(moved):
+        offset = struct.unpack("<I", moved[place + 42 : place + 46])[0] + first - start
+        moved[place + 42 : place + 46] = struct.pack("<I", offset % 2**32)
+        place += 46 + sum(struct.unpack("<HHH", moved[place + 28 : place + 34]))
+    tail = struct.pack("<4s4H2IH", b"PK\5\6", 0, 0, count, count, end - start, first, 0)
+    return hidden[:last] + shown[:start] + moved + tail
+
+
+def test_an_archive_that_shows_torch_other_parts_than_python_runs_nothing(
+    tmp_path: Path, program: Path
+) -> None:
+    mark, saved = tmp_path / "ran", io.BytesIO()
+    torch.save(Runs(mark), saved)
+
+    def evil(name: str, part: bytes) -> bytes:
+        if "weights/weight_" in name:
+            return saved.getvalue()
+        return part.replace(b'"use_pickle": false', b'"use_pickle": true')
+
+    shown = changed(program, tmp_path / "shown.pt2", lambda name, part: part)
+    hidden = changed(program, tmp_path / "hidden.pt2", evil)
+    path = tmp_path / "both.pt2"
+    path.write_bytes(two_faced(shown.read_bytes(), hidden.read_bytes()))
+    with contextlib.suppress(Exception):
+        torch.export.load(path)
+    assert mark.exists()  # torch by itself runs it
+    mark.unlink()
+    network = load(path).network
+    images = toys.pictures(3)
+    assert torch.equal(predict(network, images), predict(load(program).network, images))
     assert not mark.exists()
 
 

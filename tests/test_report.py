@@ -20,7 +20,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_a_report_knows_all_that_the_folder_knows(folder: Path) -> None:
     found = report.gather(folder)
-    assert found.study == report._study(toys.study().plain())
+    assert found.study.plain() == toys.study().plain()
     assert found.study.plain() == toys.study().plain()
     assert [recipe.name for recipe in found.results.recipes] == ["plain", "flips"]
     assert found.results.missing == ()

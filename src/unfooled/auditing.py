@@ -10,7 +10,7 @@ from pathlib import Path
 
 from torch import nn
 
-from unfooled import catalog, loading, model, packing, parting, report, rereading, store
+from unfooled import catalog, loading, model, packing, parting, provenance, rereading, store
 from unfooled.dataset import Split
 from unfooled.errors import RunRefused, UnfooledError, brief
 from unfooled.rejudging import Failure, Verified, gathered
@@ -34,8 +34,8 @@ class _Run:
     def content(self, file: str, name: str) -> bytes | None:
         """What the file of a job holds, whatever its hash; None where there is no file."""
         try:
-            return (self.folder / file.format(name)).read_bytes()
-        except OSError:
+            return store.regular(self.folder / file.format(name))
+        except (OSError, ValueError):
             return None
 
 
@@ -46,7 +46,7 @@ def code(folder: Path) -> list[str]:
         RunRefused: it holds no run.
         InvalidData: as `loading.code`, of networks that were there already.
     """
-    study, _ = report.asked(folder)
+    study, _ = provenance.asked(folder)
     before = [name for recipe in study.recipes for name, _ in recipe.input]
     given = [recipe.given.which for recipe in study.recipes if recipe.given is not None]
     words = [
@@ -70,7 +70,7 @@ def audit(folder: Path, *, data: Path | None, device: str) -> Verified:
         RunRefused: it holds no run, or its ledger cannot be read.
         UnknownName, DataMissing, InvalidData: as `dataset.find`.
     """
-    study, environment = report.asked(folder)
+    study, environment = provenance.asked(folder)
     if any(recipe.given is not None and not recipe.given.which for recipe in study.recipes):
         raise RunRefused(
             f"{folder}: its networks and images were handed over by a Python program, so there is "
@@ -103,8 +103,8 @@ def audit(folder: Path, *, data: Path | None, device: str) -> Verified:
 def _damaged(folder: Path, recorded: dict[str, tuple[str, str]]) -> Iterator[Failure]:
     for file, (_, sha256) in recorded.items():
         try:
-            content = (folder / file).read_bytes()
-        except OSError:
+            content = store.regular(folder / file)
+        except (OSError, ValueError):
             yield Failure("hash", "they are missing", (file,))
             continue
         if hashlib.sha256(content).hexdigest() != sha256:

@@ -6,18 +6,16 @@ pickle, which is a program; it is read by an interpreter that builds tensors and
 
 import hashlib
 import io
-import re
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load as from_safetensors
 from torch import Tensor, nn
 
+from unfooled import archived
 from unfooled.errors import InvalidData, InvalidModel, brief
 from unfooled.layers import Standardise
 
@@ -25,7 +23,7 @@ PICKLED = (".pt", ".pth", ".ckpt")
 ENDINGS = (".safetensors", *PICKLED)
 _UNDER = ("state_dict", "model_state_dict", "model", "net")  # where training scripts put weights
 _BEFORE = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile and Lightning
-_FOLDER = 0x10  # of the attributes of a part of a zip archive
+_PICKLES = 5  # at the beginning of a file of torch before 1.6, which was no archive
 _NAMED = 3  # keys that an error names
 
 
@@ -51,9 +49,13 @@ def content(path: Path) -> bytes:
         InvalidData: it cannot be read.
     """
     try:
+        if path.exists() and not (
+            path.is_file() or path.is_dir()
+        ):  # a pipe, or a device without an end
+            raise InvalidData(f"{path} is no regular file")
         return path.read_bytes()
-    except OSError as error:
-        raise InvalidData(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # no name of a file has a zero byte in it
+        raise InvalidData(f"cannot read {path}: {getattr(error, 'strerror', error)}") from error
 
 
 def read(path: Path) -> Checkpoint:
@@ -70,50 +72,49 @@ def read(path: Path) -> Checkpoint:
     sha256 = hashlib.sha256(raw).hexdigest()
     if path.suffix == ".safetensors":
         try:
-            return Checkpoint(_finite(path, from_safetensors(raw)), sha256)
-        except SafetensorError as error:
-            raise InvalidData(
-                f"{path} is damaged or no safetensors file: {brief(error)}"
-            ) from error
-    found, notes = _state(path, _unpickled(path, raw))
+            return Checkpoint(_finite(path, tensors(raw)), sha256)
+        except InvalidData as error:
+            raise InvalidData(f"{path}: {error}") from error
+    found, notes = _state(path, pickles(path, raw))
     return Checkpoint(_finite(path, found), sha256, notes)
 
 
-def whole(path: Path, raw: bytes) -> None:
-    """Whether every part of a zip archive is as its checksum says; other files pass.
+def tensors(raw: bytes) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; no code in it can run.
 
     Raises:
-        InvalidData: the archive is damaged. Torch itself does not look.
+        InvalidData: the file is damaged or of another kind.
     """
-    if not raw.startswith(b"PK"):
-        return
     try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            # What is marked as a folder torch reads as nothing, and leaves its tensor as it comes.
-            folders = (part.filename for part in archive.infolist() if part.external_attr & _FOLDER)
-            bad = archive.testzip() or next(folders, None)
-    except Exception as error:  # a damaged archive can raise almost anything
-        raise InvalidData(f"{path} is damaged or cut off: {brief(error)}") from error
-    if bad is not None:
-        raise InvalidData(f"{path} is damaged: {bad} in it is not what its head or checksum says")
+        return from_safetensors(raw)
+    except Exception as error:  # what its head says is handed to torch, which raises what it likes
+        raise InvalidData(f"these are no safetensors, or damaged: {brief(error)}") from error
 
 
-def _unpickled(path: Path, raw: bytes) -> Any:
-    whole(path, raw)
-    try:
-        return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
-    except Exception as error:  # a damaged file can raise almost anything
-        named = re.search(r"GLOBAL (\S+)", str(error))
-        if named:
-            raise InvalidData(
-                f"{path} holds more than weights ({named[1]}), which could run code, and was not "
-                "loaded; save the weights alone: torch.save(model.state_dict(), FILE)"
-            ) from error
-        if "TorchScript" in str(error):
+def pickles(path: Path, raw: bytes) -> Any:
+    """What `torch.save` wrote, if it is tensors and plain values; nothing in it is run.
+
+    Raises:
+        InvalidData: it is damaged, of another kind, or holds more.
+    """
+    file = io.BytesIO(raw)
+    if raw.startswith(b"PK"):
+        parts = archived.parts(path, raw)
+        names = {name.rpartition("/")[2]: name for name in parts}
+        if "constants.pkl" in names:
             raise InvalidData(
                 f"{path} is a TorchScript program, not weights; save model.state_dict(), or the "
                 "model by torch.export.save as .pt2"
-            ) from error
+            )
+        for name in parts:
+            if name.endswith("data.pkl"):
+                archived.pickled(path, parts[name], count=1)
+        file = archived.packed(parts)
+    else:
+        archived.pickled(path, raw, count=_PICKLES)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # a damaged file can raise almost anything
         # Torch's own sentence would advise to load the file without looking.
         raise InvalidData(f"{path} is damaged, cut off, or not what torch.save writes") from error
 
@@ -139,7 +140,12 @@ def _state(path: Path, found: Any) -> tuple[dict[str, Tensor], tuple[str, ...]]:
 
 def _finite(path: Path, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     for key, tensor in tensors.items():
-        if tensor.is_floating_point() and not bool(tensor.isfinite().all()):
+        # A tensor may show one number at any number of places.
+        if tensor.numel() * tensor.itemsize > tensor.untyped_storage().nbytes():
+            raise InvalidData(f"{path}: {key} is larger than what is stored of it")
+        # A byte a number is more than torch can judge.
+        shown = tensor.float() if tensor.itemsize == 1 else tensor
+        if tensor.is_floating_point() and not bool(shown.isfinite().all()):
             raise InvalidData(f"{path}: {key} holds NaN or infinite numbers; the file is damaged")
     return tensors
 

@@ -1,16 +1,17 @@
 """The facts of a run as columns, for pandas, polars and whatever else reads a table."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from unfooled import packing, parting, store
+from unfooled import parting, store
+from unfooled.believed import attacked
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
-from unfooled.report import asked
+from unfooled.provenance import asked, code, vetted
 from unfooled.study import Study
 
 NO_TARGET = -1  # any wrong class will do
@@ -21,14 +22,15 @@ _OF_THREAT = (
 )
 
 
-def facts(folder: Path | str) -> dict[str, NDArray[Any]]:
+def facts(folder: Path | str, *, allow: Collection[str] = ()) -> dict[str, NDArray[Any]]:
     """What every attack did to every image: a row an image, threat, attack, recipe and seed.
 
     The folder is only read, and a run may be at work in it. `pandas.DataFrame(facts(folder))` and
     `polars.DataFrame(facts(folder))` make a table of it.
 
     Args:
-        folder: of a run.
+        folder: of a run, which may be anybody's.
+        allow: code that its study names, such as "mine.py:attack", and that may run.
 
     Returns:
         Columns of one length. Which row it is: `recipe` (its name), `seed`, `attack` (its title),
@@ -41,16 +43,18 @@ def facts(folder: Path | str) -> dict[str, NDArray[Any]]:
     Raises:
         RunRefused: the folder holds no run, or one without a finished attack.
         InvalidData: a file of facts is missing or damaged.
+        InvalidOption: the study names code that is not allowed.
     """
     folder = Path(folder)
-    study, _ = asked(folder)
-    parts = list(_parts(folder, study))
+    study, environment = asked(folder)
+    vetted(folder, code(study), allow)
+    parts = list(_parts(folder, study, len(environment["data"]["classes"])))
     if not parts:
         raise RunRefused(f"{folder}: no attack has been finished yet; finish the run first")
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
+def _parts(folder: Path, study: Study, classes: int) -> Iterator[dict[str, NDArray[Any]]]:
     """The rows of each finished attack, in the study's order."""
     kept = {name: (file, sha256) for file, (name, sha256) in store.files(folder).items()}
     whole = parting.named(kept)
@@ -58,10 +62,9 @@ def _parts(folder: Path, study: Study) -> Iterator[dict[str, NDArray[Any]]]:
         for seed in range(study.seeds):
             for sweep, used in enumerate(study.sweeps):
                 name = study.job_name("attack", place, seed, sweep)
-                for part in whole.get(name, ()):
-                    content = store.whole(folder, *kept[part])
-                    found = Evaluation.of_arrays(packing.unpacked(content))
-                    yield _rows(recipe.name, seed, used.title, found)
+                if parts := whole.get(name):
+                    contents = [store.whole(folder, *kept[part]) for part in parts]
+                    yield _rows(recipe.name, seed, used.title, attacked(contents, used, classes))
 
 
 def _rows(recipe: str, seed: int, attack: str, found: Evaluation) -> dict[str, NDArray[Any]]:

@@ -63,6 +63,11 @@ Option = Annotated[
     list[str] | None, typer.Option(help="Of the one attack, such as steps=10; may be repeated.")
 ]
 N = Annotated[int, typer.Option("--n", help="Test images.")]
+# Of files that may be anybody's.
+Allow = Annotated[
+    list[str] | None,
+    typer.Option(help="Code that the files name and that may run: mine.py:net; repeatable."),
+]
 # Of the work.
 Data = Annotated[Path | None, typer.Option(help="Folder of the data files.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=completing.devices)]

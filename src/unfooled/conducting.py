@@ -5,7 +5,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
-from unfooled import config, report, run
+from unfooled import config, provenance, report, run
 from unfooled.errors import JobFailed
 from unfooled.report import Report
 from unfooled.run import Step
@@ -52,4 +52,4 @@ def conduct(
         )
         if failed:
             raise JobFailed("; ".join(f"{one.job.name(study)}: {one.message}" for one in failed))
-        return report.gather(Path(home))
+        return report.gather(Path(home), allow=provenance.code(study))

@@ -31,8 +31,10 @@ def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) ->
         given = tomllib.loads(content)
     except OSError as error:
         raise InvalidStudy(f"cannot read {path}: {error.strerror}") from error
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except ValueError as error:  # also of a number with too many digits
         raise InvalidStudy(f"{path} is not TOML: {error}") from error
+    except RecursionError as error:
+        raise InvalidStudy(f"{path} is nested too deeply") from error
     name = re.sub(r"[^a-z0-9_-]+", "-", path.stem.lower()).strip("-") or "study"
     held = given.get("dataset")
     if dataset not in (None, held["name"] if isinstance(held, dict) and "name" in held else held):
@@ -43,6 +45,8 @@ def read(path: Path, *, seeds: int | None = None, dataset: str | None = None) ->
     try:
         study = _study(name, keys.checked(_beside(given, path.parent)))
         fits(study)
+    except RecursionError as error:
+        raise InvalidStudy(f"{path} is nested too deeply") from error
     except InvalidStudy as error:
         lines = str(error).splitlines()
         raise InvalidStudy("\n".join(f"{path}: {line}" for line in lines)) from error

@@ -5,21 +5,20 @@ by its name. So a file is looked through first, and only one that holds tensors,
 torch's own operators over them, is handed on.
 """
 
-import io
-import json
 import re
-import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic_core import from_json
 from torch import nn
 
-from unfooled import checkpoint
+from unfooled import archived, checkpoint
 from unfooled.errors import InvalidData, InvalidModel, brief
 from unfooled.shapes import Images, Logits
 
+_ROOT, _PROGRAM, _INPUTS = "program", "models/model.json", "data/sample_inputs/model.pt"
 _PARTS = re.compile(
     r"archive_format|archive_version|byteorder|version|\.data/\w+|\.format_version"
     r"|\.storage_alignment|models/model\.json|data/sample_inputs/model\.pt"
@@ -69,10 +68,11 @@ def load(path: Path) -> nn.Module:
             one tensor of images.
     """
     raw = checkpoint.content(path)
-    checkpoint.whole(path, raw)
-    _looked_through(path, raw)
+    if not raw.startswith(b"PK"):
+        raise InvalidData(f"{path} is no file of torch.export.save; {_SAVED}")
+    archive = archived.packed(_looked_through(path, archived.parts(path, raw)))
     try:
-        found = torch.export.load(io.BytesIO(raw))
+        found = torch.export.load(archive)
         _fits(path, found)
         # The guards are source code in the file; our own checks stand in for them.
         return Program(found.module(check_guards=False))
@@ -82,33 +82,31 @@ def load(path: Path) -> nn.Module:
         raise InvalidData(f"{path} cannot be read by torch.export: {brief(error)}") from error
 
 
-def _looked_through(path: Path, raw: bytes) -> None:
-    """Let only a file pass that can do nothing but compute."""
-    try:
-        with zipfile.ZipFile(io.BytesIO(raw)) as archive:
-            names = archive.namelist()
-            parts = {name.partition("/")[2]: archive.read(name) for name in names}
-        texts = {
-            name: json.loads(part)
-            for name, part in parts.items()
-            if name == "models/model.json" or _CONFIG.fullmatch(name)
-        }
-    except Exception as error:  # a damaged archive can raise almost anything
-        raise InvalidData(f"{path} is no file of torch.export.save: {brief(error)}") from error
-    if "models/model.json" not in texts or "data/sample_inputs/model.pt" not in parts:
+def _looked_through(path: Path, whole: Mapping[str, bytes]) -> dict[str, bytes]:
+    """The parts of a file that can do nothing but compute; no other file passes."""
+    parts = {name.partition("/")[2]: part for name, part in whole.items()}
+    if _PROGRAM not in parts or _INPUTS not in parts:
         raise InvalidData(f"{path} is no file of torch.export.save of torch 2.8 or newer; {_SAVED}")
-    # Two readers may take two different parts of one name.
-    if len({name.lower() for name in parts}) != len(names):
+    if len(parts) != len(whole):
         raise _unsafe(path, "two parts of one name")
-    for name in parts:
+    for name, part in parts.items():
         if not _PARTS.fullmatch(name):
             raise _unsafe(path, name)
-    for found in _suspects(texts):
-        raise _unsafe(path, found)
+        if name == _PROGRAM or _CONFIG.fullmatch(name):
+            try:
+                text = from_json(part)
+            except ValueError as error:
+                raise InvalidData(f"{path} is damaged: {name}: {brief(error)}") from error
+            for found in _suspects(text):
+                raise _unsafe(path, found)
     try:
-        torch.load(io.BytesIO(parts["data/sample_inputs/model.pt"]), weights_only=True)
-    except Exception as error:
+        inputs = archived.parts(path, parts[_INPUTS])
+        checkpoint.pickles(path, parts[_INPUTS])
+    except InvalidData as error:
         raise _unsafe(path, "sample inputs that are more than tensors") from error
+    # An archive within the archive, which torch shall not read otherwise than it was read here.
+    parts[_INPUTS] = archived.packed(inputs).getvalue()
+    return {f"{_ROOT}/{name}": part for name, part in parts.items()}
 
 
 def _suspects(found: Any) -> Iterator[str]:

@@ -5,13 +5,15 @@ All of it is a function of a report, and of the record that an earlier gate left
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from xml.etree import ElementTree
 
 import numpy as np
+from pydantic import ConfigDict, TypeAdapter
+from pydantic_core import from_json
 from scipy import stats
 
 from unfooled import __version__, outcomes, store
@@ -40,6 +42,9 @@ class Record:
         doubts: why its number cannot be believed; none where it can.
         unfooled: the version that attacked it.
     """
+
+    # As it is read from a file that may be anybody's.
+    __pydantic_config__: ClassVar = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
     network: str
     data: str
@@ -102,13 +107,10 @@ def read(content: bytes, name: str) -> Record:
         InvalidData: it is none.
     """
     try:
-        plain: dict[str, Any] = json.loads(content)
+        plain: dict[str, Any] = from_json(content)
         if plain.pop("format") != _FORMAT:
             raise InvalidData(f"{name} is of another version of unfooled; make it again")
-        fields: dict[str, Any] = {
-            name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()
-        }
-        found = Record(**fields)
+        found = TypeAdapter(Record).validate_json(json.dumps(plain))
         if not len(found.ids) == len(found.stands) > 0:
             raise ValueError("its images and what became of them differ in number, or are none")
         return found
@@ -130,7 +132,14 @@ def checked(least: float | None, confidence: float) -> None:
             raise InvalidOption(f"{name} must lie between 0 and 1, not {value:g}")
 
 
-def ruled(folder: Path, least: float | None, old: Record | None, confidence: float) -> Ruling:
+def ruled(
+    folder: Path,
+    least: float | None,
+    old: Record | None,
+    confidence: float,
+    *,
+    allow: Collection[str] = (),
+) -> Ruling:
     """The ruling on a finished run, with its files beside the report's.
 
     `gate.json` is for the next comparison, `gate.xml` for a CI system, `gate.md` for a pull
@@ -140,8 +149,9 @@ def ruled(folder: Path, least: float | None, old: Record | None, confidence: flo
         folder: of the run.
         least: the floor; None for none.
         old: the record to be compared with; None for none.
+        allow: as in `gather`.
     """
-    made = gather(folder)
+    made = gather(folder, allow=allow)
     publish(made, folder)
     found = record(made)
     rulings = {}

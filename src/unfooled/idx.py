@@ -34,37 +34,55 @@ FILES = (
     "t10k-images-idx3-ubyte.gz",
     "t10k-labels-idx1-ubyte.gz",
 )
-_MOST = 2**31  # bytes; no file of this family comes near, and a damaged head must not fill memory
+_MOST = 2**30  # bytes; no file of this family comes near, and a damaged head must not fill memory
+_DEFLATE = 1032  # bytes that one packed byte can hold at most
 _KINDS = {64: "SHA-256", 32: "MD5"}  # of hashes, by the number of their digits
 
 
 def read(path: Place, dimensions: int) -> UInt8[Tensor, "..."]:
     """The bytes of a gzipped IDX file with that many dimensions.
 
+    No more is unpacked than its head says, which is at most what such a file can hold packed.
+
     Raises:
         InvalidData: it is truncated, damaged, or another kind of file.
     """
-    try:
-        with path.open("rb") as packed, gzip.open(packed) as file:
-            head = file.read(4 + 4 * dimensions)
-            if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
-                raise InvalidData(
-                    f"{path} is not an IDX file of bytes in {dimensions} dimensions: it begins "
-                    f"with {head[:4].hex(' ')}, not {bytes((0, 0, 8, dimensions)).hex(' ')}"
-                )
-            shape = struct.unpack(f">{dimensions}I", head[4:])
-            expected = math.prod(shape)
-            if not 0 < expected <= _MOST:
-                raise InvalidData(f"{path} says that it holds {' x '.join(map(str, shape))} bytes")
-            content = file.read(expected + 1)
-    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
-        raise InvalidData(f"{path} is damaged or truncated: {error}") from error
-    except OSError as error:
-        raise InvalidData(f"{path} cannot be read: {error.strerror or error}") from error
+    with _readable(path), path.open("rb") as packed, gzip.open(packed) as file:
+        head = file.read(4 + 4 * dimensions)
+        if len(head) < 4 + 4 * dimensions or head[:4] != bytes((0, 0, 8, dimensions)):
+            raise InvalidData(
+                f"{path} is not an IDX file of bytes in {dimensions} dimensions: it begins "
+                f"with {head[:4].hex(' ')}, not {bytes((0, 0, 8, dimensions)).hex(' ')}"
+            )
+        shape = struct.unpack(f">{dimensions}I", head[4:])
+        expected = math.prod(shape)
+        most = min(_MOST, _DEFLATE * _size(path))
+        if not 0 < expected <= most:
+            raise InvalidData(f"{path} says that it holds {' x '.join(map(str, shape))} bytes")
+        content = file.read(expected + 1)
     if len(content) != expected:
         more = "more" if len(content) > expected else f"only {len(content)}"
         raise InvalidData(f"{path} promises {expected} bytes and holds {more}")
     return torch.frombuffer(bytearray(content), dtype=torch.uint8).view(shape)
+
+
+@contextlib.contextmanager
+def _readable(path: Place) -> Iterator[None]:
+    """What can be wrong with a file, as errors of ours."""
+    try:
+        if not path.is_file() and path.exists() and not path.is_dir():
+            raise InvalidData(f"{path} is no regular file")
+        yield
+    except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
+        raise InvalidData(f"{path} is damaged or truncated: {error}") from error
+    except (OSError, NotImplementedError, RuntimeError) as error:  # of a kind that zip has not here
+        reason = getattr(error, "strerror", None) or error
+        raise InvalidData(f"{path} cannot be read: {reason}") from error
+
+
+def _size(path: Place) -> int:
+    """Bytes of a file as it is, packed."""
+    return path.stat().st_size if isinstance(path, Path) else path.root.getinfo(path.at).file_size
 
 
 def load(
@@ -95,15 +113,16 @@ def load(
     home = _home(title, hashes, loader, folder, archive)
     arrays = []
     for file, published in hashes.items():
-        array = read(home / file, 3 if "images" in file else 1)
         kind = _KINDS[len(published)]
-        found = digest(home / file, kind.replace("-", ""))
+        # Before anything in it is unpacked.
+        with _readable(home / file):
+            found = digest(home / file, kind.replace("-", ""))
         if found != published:
             raise InvalidData(
                 f"{home / file} is not the published {title} file: its {kind} is {found}, "
                 f"the published one's {published}"
             )
-        arrays.append(array)
+        arrays.append(read(home / file, 3 if "images" in file else 1))
     train, test = (
         Split(upright(split.images).contiguous(), split.labels)
         for split in (split_of(arrays[0], arrays[1]), split_of(arrays[2], arrays[3]))

@@ -263,7 +263,7 @@ class File(_Strict):
     )
     dataset: Dataset
     model: str = "strided"
-    seeds: int = Field(5, ge=1)
+    seeds: int = Field(5, ge=1, le=10_000)
     answer_eps: float = Field(gt=0)
     margin: float = Field(0.02, gt=0, lt=1)
     split: Literal["test", "validation"] = "test"

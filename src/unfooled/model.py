@@ -17,8 +17,7 @@ from importlib.metadata import version
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load as from_bytes
+from pydantic_core import from_json
 from safetensors.torch import save as to_bytes
 from torch import Tensor, nn
 
@@ -113,10 +112,7 @@ def weights(content: bytes) -> dict[str, Tensor]:
     Raises:
         InvalidData: the file is damaged or of another kind.
     """
-    try:
-        return from_bytes(content)
-    except SafetensorError as error:
-        raise InvalidData(f"these are no safetensors: {error}") from error
+    return checkpoint.tensors(content)
 
 
 def about(content: bytes) -> dict[str, Any]:
@@ -127,7 +123,7 @@ def about(content: bytes) -> dict[str, Any]:
     """
     try:
         length = int.from_bytes(content[:8], "little")
-        found = dict(json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["unfooled"]))
+        found = dict(from_json(from_json(content[8 : 8 + length])["__metadata__"]["unfooled"]))
     except (ValueError, KeyError, TypeError) as error:
         raise InvalidData(f"this is no weights file of ours: {error!r}") from error
     return found

@@ -6,27 +6,27 @@ calls, and by which several runs are laid side by side. A report is made from th
 nothing is trained or attacked again.
 """
 
-import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from unfooled import catalog, model, packing, parting, store
+import torch
+
+from unfooled import believed, catalog, model, parting, store
 from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
 from unfooled.check import Evidence, audit
 from unfooled.corrupted import Corrupted
 from unfooled.errors import RunRefused
-from unfooled.evaluation import Evaluation
 from unfooled.finding import Finding
 from unfooled.model import Layer
 from unfooled.outcomes import Facts
 from unfooled.packing import Arrays
 from unfooled.probing import Probed
-from unfooled.recipe import Given, Plan, Recipe
+from unfooled.provenance import asked, code, vetted
 from unfooled.results import Results, build
-from unfooled.study import Audit, Bundle, Certificates, Corruptions, Dose, Study, Sweep
+from unfooled.study import Study
 
 
 @dataclass(frozen=True, eq=False)
@@ -62,20 +62,29 @@ class Report:
         return {"text/html": shown, "text/plain": f"{self.answer.short} {self.answer.sentence}"}
 
 
-def gather(folder: Path) -> Report:
+def gather(folder: Path, *, allow: Collection[str] = ()) -> Report:
     """The report of a run, from its folder.
+
+    Args:
+        folder: of the run, which may be anybody's.
+        allow: code that the study names, such as "mine.py:net", and that may run; see
+            `provenance.code`.
 
     Raises:
         RunRefused: the folder holds no run, or none of its recipes has a result yet.
+        InvalidData: its facts cannot be those of the study.
+        InvalidOption: the study names code that is not allowed.
     """
     study, environment = asked(folder)
+    vetted(folder, code(study), allow)
     with store.opened(folder, study.plain()) as ledger:
         files, seconds = ledger.named(), ledger.seconds()
+    data = environment["data"]
+    classes = len(data["classes"])
     whole = parting.named(files)
 
-    def arrays(kind: str, *place: int) -> Arrays | None:
-        names = whole.get(study.job_name(kind, *place))
-        return parting.joined([packing.unpacked(files[name]) for name in names]) if names else None
+    def parts(kind: str, *place: int) -> list[bytes]:
+        return [files[name] for name in whole.get(study.job_name(kind, *place), ())]
 
     heads, facts, pictures = {}, {}, {}
     worse: dict[tuple[int, int], Corrupted] = {}
@@ -84,20 +93,20 @@ def gather(folder: Path) -> Report:
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
-                heads[index, seed] = packing.head(content)
-            if found := arrays("corrupted", index, seed):
-                worse[index, seed] = Corrupted.of_arrays(found)
-            if found := arrays("certified", index, seed):
-                shown[index, seed] = Certified.of_arrays(found)
-            if found := arrays("probed", index, seed):
-                probes[index, seed] = Probed.of_arrays(found)
-            for sweep in range(len(study.sweeps)):
-                if found := arrays("attack", index, seed, sweep):
-                    facts[index, seed, sweep] = Evaluation.of_arrays(found)
-        if found := arrays("pictures", index, 0):
-            pictures[recipe.name] = found
-    data = environment["data"]
-    results = build(study, facts, heads, len(data["classes"]), worse, shown)
+                heads[index, seed] = believed.head(content)
+            if found := parts("corrupted", index, seed):
+                worse[index, seed] = believed.corrupted(found, study, classes)
+            if found := parts("certified", index, seed):
+                shown[index, seed] = believed.certified(found, study, classes)
+            if content := files.get(study.job_name("probed", index, seed)):
+                probes[index, seed] = believed.probed(content, study, classes)
+            for place, sweep in enumerate(study.sweeps):
+                if found := parts("attack", index, seed, place):
+                    facts[index, seed, place] = believed.attacked(found, sweep, classes)
+        if content := files.get(study.job_name("pictures", index, 0)):
+            pictures[recipe.name] = believed.pictures(content, study.sweeps[0], classes)
+    believed.together(study, facts)
+    results = build(study, facts, heads, classes, worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         first = study.recipes[0].title
         raise RunRefused(f"{folder}: {first} has no result yet; finish the run first")
@@ -126,66 +135,8 @@ def _layers(
         told = next(iter(networks.values()))["layers"] if len(networks) == 1 else []
         return tuple(Layer(**{**one, "output": tuple(one["output"])}) for one in told)
     shape = {"channels": data["channels"], "size": data["size"]}
-    network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
-    return tuple(model.layers(network, **shape))
-
-
-def asked(folder: Path) -> tuple[Study, dict[str, Any]]:
-    """The study of a run and its environment, from its folder, which is only read.
-
-    Raises:
-        RunRefused: the folder holds no run, or one of another version.
-    """
-    found = []
-    for name in ("study.json", "environment.json"):
-        try:
-            found.append(json.loads((folder / name).read_bytes()))
-        except OSError as error:
-            inside = sorted(path.parent for path in folder.glob("*/study.json"))
-            hint = f"; did you mean {inside[0]}?" if inside else ""
-            why = f"{name} in it cannot be read ({error.strerror})"
-            raise RunRefused(f"{folder} holds no run: {why}{hint}") from error
-        except ValueError as error:
-            raise RunRefused(f"{folder} holds no whole run: {name} is damaged: {error}") from error
-    plain, environment = found
-    try:
-        return _study(plain), environment
-    except (KeyError, TypeError) as error:
-        raise RunRefused(f"{folder} holds a run of another version: {error!r}") from error
-
-
-def _study(plain: Mapping[str, Any]) -> Study:
-    """The inverse of `Study.plain`."""
-    recipes = tuple(
-        Recipe(
-            **{
-                **recipe,
-                "transforms": tuple((name, options) for name, options in recipe["transforms"]),
-                "defence": tuple(recipe["defence"]),
-                "plan": Plan(**recipe["plan"]),
-                "input": tuple((name, options) for name, options in recipe["input"]),
-                "given": recipe["given"] and Given(**_tuples(recipe["given"])),
-            }
-        )
-        for recipe in plain["recipes"]
-    )
-    asked: dict[str, Any] = {
-        name: None if plain[name] is None else make(**_tuples(plain[name]))
-        for name, make in (("corruptions", Corruptions), ("certificates", Certificates))
-    }
-    return Study(
-        **{
-            **plain,
-            **asked,
-            "audit": Audit(**plain.get("audit", {})),
-            "recipes": recipes,
-            "sweeps": tuple(Sweep(**_tuples(sweep)) for sweep in plain["sweeps"]),
-            "doses": tuple(Dose(**_tuples(dose)) for dose in plain["doses"]),
-            "bundles": tuple(Bundle(**_tuples(bundle)) for bundle in plain["bundles"]),
-        }
-    )
-
-
-def _tuples(plain: Mapping[str, Any]) -> dict[str, Any]:
-    """JSON's lists as the tuples that they were."""
-    return {name: tuple(one) if isinstance(one, list) else one for name, one in plain.items()}
+    # Sizes may be anybody's: where the network is ours no memory is taken, and nothing computed.
+    place = torch.device("cpu" if catalog.runs_code(study.model) else "meta")
+    with place:
+        network = model.build(study.model, **shape, classes=len(data["classes"]), seed=0)
+        return tuple(model.layers(network, **shape))

@@ -1,6 +1,6 @@
 """What the terminal shows of a run: a bar while it is under way, then its answer."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -64,13 +64,13 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
         raise
 
 
-def published(folder: Path) -> "Report":
-    """Write a run's report, and show its answer and where it is."""
+def published(folder: Path, allow: Collection[str]) -> "Report":
+    """Write a run's report, and show its answer and where it is; `allow` as in `gather`."""
     with busy("writing the report"):
         from unfooled.publishing import publish
         from unfooled.report import gather
 
-        made = gather(folder)
+        made = gather(folder, allow=allow)
         paths = publish(made, folder)
     _told(made)
     for path in paths:
@@ -78,8 +78,10 @@ def published(folder: Path) -> "Report":
     return made
 
 
-def published_beside(folders: Sequence[Path], out_folder: Path) -> "list[Report]":
-    """Lay several runs side by side, and show where that is.
+def published_beside(
+    folders: Sequence[Path], out_folder: Path, allow: Collection[str]
+) -> "list[Report]":
+    """Lay several runs side by side, and show where that is; `allow` as in `gather`.
 
     Raises:
         RunRefused: one of them holds no run, or is named twice.
@@ -96,7 +98,9 @@ def published_beside(folders: Sequence[Path], out_folder: Path) -> "list[Report]
             name if names.count(name) == 1 else str(folder)
             for name, folder in zip(names, folders, strict=True)
         ]
-        reports = {title: gather(one) for title, one in zip(titles, folders, strict=True)}
+        reports = {
+            title: gather(one, allow=allow) for title, one in zip(titles, folders, strict=True)
+        }
         paths = publish_beside(reports, out_folder)
     for title, made in reports.items():
         out.print(Text(title, style="bold"), end=" ")

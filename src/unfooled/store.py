@@ -11,36 +11,38 @@ import hashlib
 import json
 import os
 import sqlite3
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
+from pydantic_core import from_json
 
+from unfooled import ledger
 from unfooled.errors import InvalidData, RunRefused
 
 _FOLDERS = {"train": ("models", ".safetensors"), "load": ("models", ".json")}
-_SCHEMA = """CREATE TABLE IF NOT EXISTS jobs (
-    key TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
-    seconds REAL NOT NULL)"""
 
 
 class Store:
     """The ledger and the files of one run; made by `opened`."""
 
-    def __init__(self, folder: Path, ledger: sqlite3.Connection) -> None:
+    def __init__(self, folder: Path, known: sqlite3.Connection) -> None:
         self.folder = folder
-        self._ledger = ledger
+        self._ledger = known
 
     def get(self, key: str) -> bytes | None:
         """The file of a finished job; None if it is not finished, or its file is not whole."""
-        row = self._ledger.execute("SELECT file, sha256 FROM jobs WHERE key = ?", (key,)).fetchone()
+        with _explained(self.folder):
+            query = "SELECT file, sha256 FROM jobs WHERE key = ?"
+            row = self._ledger.execute(query, (key,)).fetchone()
         if row is None:
             return None
         try:
-            content = (self.folder / row[0]).read_bytes()
-        except OSError:
+            content = regular(self.folder / row[0])
+        except (OSError, ValueError):
             return None
         return content if hashlib.sha256(content).hexdigest() == row[1] else None
 
@@ -66,26 +68,38 @@ class Store:
 
     def named(self) -> dict[str, bytes]:
         """The file of every finished job, by the job's name."""
-        rows = self._ledger.execute("SELECT name, key FROM jobs ORDER BY name").fetchall()
+        with _explained(self.folder):
+            rows = self._ledger.execute("SELECT name, key FROM jobs ORDER BY name").fetchall()
         found = {name: self.get(key) for name, key in rows}
         return {name: content for name, content in found.items() if content is not None}
 
     def seconds(self) -> float:
         """What all finished jobs took together."""
-        return float(self._ledger.execute("SELECT total(seconds) FROM jobs").fetchone()[0])
+        with _explained(self.folder):
+            return float(self._ledger.execute("SELECT total(seconds) FROM jobs").fetchone()[0])
+
+
+def regular(path: Path) -> bytes:
+    """What a file of a run holds, which may come from anybody: no link, pipe or device is read.
+
+    Raises:
+        OSError: it is none, or cannot be read.
+    """
+    if not stat.S_ISREG(path.lstat().st_mode):
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return path.read_bytes()
 
 
 def recorded(path: Path) -> str | None:
     """The SHA-256 that the ledger of its run has for a file; None where no run knows of it."""
     folder = path.resolve().parents[1]
-    ledger = folder / "ledger.sqlite"
-    if not ledger.is_file():
+    if not (folder / ledger.NAME).is_file():
         return None
     query = "SELECT sha256 FROM jobs WHERE file = ? ORDER BY rowid DESC LIMIT 1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as known:
+        with ledger.readable(folder) as known:
             row = known.execute(query, (path.resolve().relative_to(folder).as_posix(),)).fetchone()
-    except sqlite3.Error:  # damaged, or of something else
+    except (sqlite3.Error, RunRefused):  # damaged, or of something else
         return None
     return None if row is None else str(row[0])
 
@@ -98,13 +112,12 @@ def files(folder: Path) -> dict[str, tuple[str, str]]:
     Raises:
         RunRefused: there is no ledger, or it is damaged.
     """
-    ledger = (folder / "ledger.sqlite").resolve()
     query = "SELECT file, name, sha256 FROM jobs ORDER BY rowid"
     try:
-        with contextlib.closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as known:
+        with ledger.readable(folder) as known:
             return {file: (name, sha256) for file, name, sha256 in known.execute(query)}
     except sqlite3.Error as error:
-        raise RunRefused(f"{ledger} cannot be read: {error}") from error
+        raise RunRefused(f"{folder / ledger.NAME} cannot be read: {error}") from error
 
 
 def whole(folder: Path, file: str, sha256: str) -> bytes:
@@ -114,9 +127,10 @@ def whole(folder: Path, file: str, sha256: str) -> bytes:
         InvalidData: it is missing or damaged.
     """
     try:
-        content = (folder / file).read_bytes()
-    except OSError as error:
-        raise InvalidData(f"cannot read {folder / file}: {error.strerror}") from error
+        content = regular(folder / file)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", error)
+        raise InvalidData(f"cannot read {folder / file}: {reason}") from error
     if hashlib.sha256(content).hexdigest() != sha256:
         raise InvalidData(
             f"{folder / file} is not what the run's ledger says: damaged, or changed since; the "
@@ -138,7 +152,8 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
     """
     lock = FileLock(folder / ".lock")
     with _explained(folder):
-        for part in ("models", "facts", "report/figures"):
+        ledger.looked_at(folder)
+        for part in ledger.PARTS:
             (folder / part).mkdir(parents=True, exist_ok=True)
         try:
             lock.acquire(blocking=False)
@@ -147,16 +162,26 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
                 f"another run is at work in {folder}; wait for it, or choose another by --out"
             ) from None
     try:
-        with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        with _entered(folder, ledger.written(folder)) as known:
             with _explained(folder):
                 write(folder / "models" / "writable", b"")
                 (folder / "models" / "writable").unlink()
-                ledger.execute(_SCHEMA)
-                finished = ledger.execute("SELECT count(*) FROM jobs").fetchone()[0]
+                finished = known.execute("SELECT count(*) FROM jobs").fetchone()[0]
             _same(folder, plain, finished)
-            yield Store(folder, ledger)
+            yield Store(folder, known)
     finally:
         lock.release()
+
+
+@contextmanager
+def _entered(
+    folder: Path, opening: contextlib.AbstractContextManager[sqlite3.Connection]
+) -> Iterator[sqlite3.Connection]:
+    """The same, with what goes wrong at its opening explained; the rest is the caller's."""
+    with contextlib.ExitStack() as stack:
+        with _explained(folder):
+            known = stack.enter_context(opening)
+        yield known
 
 
 def write(path: Path, content: bytes) -> None:
@@ -167,8 +192,9 @@ def write(path: Path, content: bytes) -> None:
     """
     beside = path.with_name(f".{path.name}.part")
     with _explained(path.parent):
+        beside.unlink(missing_ok=True)  # of a run that was killed; or a link, which leads elsewhere
         try:
-            with beside.open("wb") as file:
+            with beside.open("xb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
@@ -185,8 +211,8 @@ def _same(folder: Path, plain: dict[str, Any], finished: int) -> None:
         write(path, (json.dumps(plain, indent=2) + "\n").encode())
         return
     try:
-        old = json.loads(path.read_bytes())
-    except ValueError as error:
+        old = from_json(regular(path))
+    except (OSError, ValueError) as error:
         raise RunRefused(f"{path} is damaged: {error}") from error
     differing = list(_differences("", old, plain))
     if differing:

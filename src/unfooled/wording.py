@@ -28,6 +28,14 @@ def public(words: str) -> str:
     return re.sub(r"(?<=://)[^\s/?#]*@", "", words)
 
 
+_HIDDEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(words: str) -> str:
+    """With what a terminal would obey, or turn round, as a program writes it."""
+    return _HIDDEN.sub(lambda one: repr(one[0])[1:-1], words)
+
+
 def percent(share: float, digits: int = 1) -> str:
     """0.405 as "40.5 %", with a space that no line breaks at."""
     return f"{100 * share:.{digits}f}\N{NO-BREAK SPACE}%"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from unfooled import config, report, run
+from unfooled import config, provenance, report, run
 from unfooled.report import Report
 
 pytestmark = pytest.mark.usefixtures("quick_studies")
@@ -72,7 +72,8 @@ def told(quick_studies: None, tmp_path_factory: pytest.TempPathFactory) -> Repor
     failed = run.run(study, home / "run", device="cpu", workers=1)
     assert {one.job.name(study).partition("-")[0] for one in failed} == {"undefined"}
     assert not any(one.job.kind == "probed" for one in failed)
-    return report.gather(home / "run")
+    study, _ = provenance.asked(home / "run")
+    return report.gather(home / "run", allow=provenance.code(study))
 
 
 def failed(told: Report, recipe: str) -> set[str]:

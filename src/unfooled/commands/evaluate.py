@@ -65,6 +65,7 @@ def evaluate(
     """Examine, attack and certify networks of your own, and write the report."""
     wanted = trackers(tensorboard, mlflow)
     with busy("reading the networks"):
+        from unfooled import provenance
         from unfooled.asking import Words, asked
 
         found = asked(
@@ -92,6 +93,6 @@ def evaluate(
         note=found.note,
         command=typed(),
     )
-    well = tracked(published(folder), folder, wanted) and well
+    well = tracked(published(folder, provenance.code(found.study)), folder, wanted) and well
     if not well:
         raise typer.Exit(1)

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from unfooled.command import Mlflow, Tensorboard, trackers
+from unfooled.command import Allow, Mlflow, Tensorboard, trackers
 from unfooled.errors import InvalidOption
 from unfooled.showing import published, published_beside, tracked
 
@@ -16,6 +16,7 @@ def report(
     out: Annotated[Path, typer.Option(help="Where several runs are laid side by side.")] = Path(
         "runs/beside"
     ),
+    allow: Allow = None,
     tensorboard: Tensorboard = None,
     mlflow: Mlflow = None,
 ) -> None:
@@ -27,7 +28,7 @@ def report(
             f"a tracker calls runs by their folders, and {max(names, key=names.count)} comes "
             "twice; send them one by one"
         )
-    made = published_beside(run, out) if run[1:] else [published(run[0])]
+    made = published_beside(run, out, allow or ()) if run[1:] else [published(run[0], allow or ())]
     well = [tracked(one, folder, wanted) for one, folder in zip(made, run, strict=True)]
     if not all(well):
         raise typer.Exit(1)

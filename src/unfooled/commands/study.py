@@ -63,6 +63,7 @@ def study(
     chosen = _asked(which, dataset, seeds)
     note = ""
     with busy("reading the data"):
+        from unfooled import provenance
         from unfooled.errors import DataMissing
 
         try:
@@ -86,7 +87,7 @@ def study(
         source=shipped.file(which).read_text(),
         note=note,
     )
-    well = tracked(published(folder), folder, wanted) and well
+    well = tracked(published(folder, provenance.code(chosen)), folder, wanted) and well
     if not well:
         raise typer.Exit(1)
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from unfooled.command import Data, Device, Mean, Std, Weights
+from unfooled.command import Allow, Data, Device, Mean, Std, Weights
 from unfooled.terminal import busy, out
 
 if TYPE_CHECKING:
@@ -21,10 +21,7 @@ def verify(
         str | None,
         typer.Option(help="Where the attacked network lies, if not where the facts say."),
     ] = None,
-    allow: Annotated[
-        list[str] | None,
-        typer.Option(help="Code that the files name and that may run: mine.py:net; repeatable."),
-    ] = None,
+    allow: Allow = None,
     weights: Weights = None,
     mean: Mean = None,
     std: Std = None,
@@ -35,7 +32,7 @@ def verify(
     with busy("reading the files"):
         import torch
 
-        from unfooled import arguments, auditing, kept, run, verifying
+        from unfooled import arguments, auditing, kept, provenance, run, verifying
         from unfooled.errors import InvalidOption
 
         chosen = run.chosen(device)
@@ -48,11 +45,11 @@ def verify(
             raise InvalidOption(f"{folder} is a study's, which knows its networks; drop --model")
     with busy("judging again"):
         if of_study:
-            _allowed(auditing.code(folder), allow or [])
+            provenance.vetted(folder, auditing.code(folder), allow or ())
             found = auditing.audit(folder, data=data, device=chosen)
         else:
             left = kept.read(folder)
-            _allowed(kept.code(left, model), allow or [])
+            provenance.vetted(folder, kept.code(left, model), allow or ())
             saved = kept.network(
                 left,
                 model,
@@ -66,18 +63,6 @@ def verify(
     _told_verified(found)
     if found.failures:
         raise typer.Exit(1)
-
-
-def _allowed(code: list[str], allow: list[str]) -> None:
-    """Files from elsewhere shall not choose what runs here."""
-    from unfooled.errors import InvalidOption
-
-    if others := [one for one in code if one not in allow]:
-        options = " ".join(f"--allow {one}" for one in others)
-        raise InvalidOption(
-            f"the files name code that would be run: {', '.join(others)}; where you trust it, add "
-            f"{options}"
-        )
 
 
 def _told_verified(found: "Verified") -> None:

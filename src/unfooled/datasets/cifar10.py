@@ -44,13 +44,13 @@ def cifar10(*, folder: Path | None) -> Dataset:
     Source: Krizhevsky 2009, "Learning multiple layers of features from tiny images", chapter 3.
     """
     archive = _archive(folder)
-    batches = _members(archive)
-    found = idx.digest(archive)
+    found = idx.digest(archive)  # before anything in it is unpacked
     if found != SHA256:
         raise InvalidData(
             f"{archive} is not the published CIFAR-10 archive: its SHA-256 is {found}, "
             f"the published one's {SHA256}"
         )
+    batches = _members(archive)
     train, test = _split([batches[name] for name in _TRAIN]), _split([batches[_TEST]])
     held = min(5000, len(train) // 5)
     return assemble("cifar10", "CIFAR-10", CLASSES, str(archive.parent), train, held, test)

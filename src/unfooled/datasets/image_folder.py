@@ -141,7 +141,9 @@ def _classes(home: Path) -> dict[str, list[Path]]:
         found[place.name] = [
             path
             for path in sorted(place.rglob("*"))
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+            if path.suffix.lower() in SUFFIXES
+            and not path.name.startswith(".")
+            and path.is_file()  # a pipe would be waited for
         ]
         if not found[place.name]:
             raise InvalidData(f"the class folder {place} holds no image ({', '.join(SUFFIXES)})")

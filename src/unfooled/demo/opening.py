@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from unfooled import attack, auditing, bounds, model, report, store
+from unfooled import attack, auditing, bounds, model, provenance, store
 from unfooled.dataset import Dataset, Split
 from unfooled.demo.playing import NORM, Game, Player
 from unfooled.errors import InvalidOption, RunRefused
@@ -48,7 +48,7 @@ def of_run(folder: Path, *, data: Path | None, device: str) -> Game:
         InvalidOption: its files name code of somebody's own, which is not run because they say so.
         UnknownName, DataMissing, InvalidData, InvalidModel: as `dataset.find`, `worker.judged`.
     """
-    study, _ = report.asked(folder)
+    study, _ = provenance.asked(folder)
     if any(recipe.given is not None and not recipe.given.which for recipe in study.recipes):
         raise RunRefused(
             f"{folder}: its networks were handed over by a Python program, so there is no file to "

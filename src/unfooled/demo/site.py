@@ -15,6 +15,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from pydantic_core import from_json
+
 from unfooled import __version__
 from unfooled.demo import serving
 from unfooled.demo.playing import Game, Player, about
@@ -88,9 +90,10 @@ def write(game: Game, folder: Path, runtime: Mapping[str, bytes]) -> Site:
     # First of all what says that the folder is ours: after a broken attempt it can be used again.
     files = {_ABOUT: json.dumps(told, indent=1).encode(), **files}
     with _explained(folder):  # what is stale goes before the list that names it
-        for name in _earlier(folder) or ():
-            if name not in files:
-                (folder / name).unlink(missing_ok=True)
+        for name in {*(_earlier(folder) or ()), *files}:
+            if (folder / name).parent.is_symlink() and (folder / name).parent != folder:
+                raise InvalidOption(f"{(folder / name).parent} is a link; name another folder")
+            (folder / name).unlink(missing_ok=True)  # a link, too, which would lead elsewhere
         for name, content in files.items():
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)
@@ -112,7 +115,7 @@ def _explained(folder: Path) -> Iterator[None]:
 def _earlier(folder: Path) -> list[str] | None:
     """The files of the export that the folder holds; None where it holds none."""
     try:
-        told = json.loads((folder / _ABOUT).read_bytes())
+        told = from_json((folder / _ABOUT).read_bytes())
         names = [str(name) for name in told["written"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
