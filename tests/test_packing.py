@@ -54,10 +54,23 @@ def test_what_packs_too_well_to_be_believed_is_written_as_it_is() -> None:
         archive(a=array((2**40,), "<U0")),
         archive(a=array((4,), "|O", b"\x80\x02N.")),
         archive(a=array((2, 2), "<f8", bytes(31))),
+        archive(a=array((2,), "<U1", b"a\0\0\0\0\0\x11\0")),
+        archive(a=array((1,), "<U1", b"\0\xd8\0\0")),
         archive(a=b"\x93NUMPY\x03\x00" + bytes(40)),
         archive(a=b"\x93NUMPY\x01\x00\xff\xff{" + b"-" * 60000 + b"1"),
     ],
-    ids=["bomb", "shape", "side of 0", "no text", "pickle", "short", "version", "nested"],
+    ids=[
+        "bomb",
+        "shape",
+        "side of 0",
+        "no text",
+        "pickle",
+        "short",
+        "letter",
+        "surrogate",
+        "version",
+        "nested",
+    ],
 )
 def test_what_asks_for_more_than_it_holds_is_refused_before_it_is_unpacked(content: bytes) -> None:
     tracemalloc.start()

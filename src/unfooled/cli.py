@@ -14,6 +14,7 @@ from unfooled.command import whole
 from unfooled.completing import FOLDERS, LISTED, SCHEMAS
 from unfooled.errors import UnfooledError, UnknownName
 from unfooled.terminal import Interrupted, busy, err, out
+from unfooled.wording import visible
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -43,7 +44,8 @@ def main() -> None:
         app(args=whole(sys.argv[1:]), prog_name="unfooled")
     except UnfooledError as error:
         for line in str(error).splitlines():
-            err.print(f"unfooled: {line}", markup=False, soft_wrap=True)
+            # A file from elsewhere may be quoted in it, which shall not write to the terminal.
+            err.print(f"unfooled: {visible(line)}", markup=False, soft_wrap=True)
         sys.exit(2)
     except Interrupted:
         sys.exit(130)

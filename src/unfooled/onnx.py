@@ -78,7 +78,7 @@ def load(path: Path) -> nn.Module:
     try:
         # By its path: large weights lie in a file beside it.
         session = onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
+            str(path), options, providers=["CPUExecutionProvider"], enable_fallback=0
         )
     except Exception as error:  # the classes of its errors are not public
         raise InvalidData(f"{path} is damaged or no ONNX file: {brief(error)}") from error

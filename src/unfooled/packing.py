@@ -19,6 +19,7 @@ from unfooled.errors import InvalidData, brief
 Arrays = dict[str, NDArray[Any]]
 _LEAST, _TIMES = 2**26, 64  # bytes that every file may take, and how often its own size
 _KINDS = "biufU"  # of numpy's types: truth values, numbers and text
+_LETTERS = 0x10FFFF  # the last of Unicode
 _HEAD = 128  # bytes before an array, at the least
 
 
@@ -72,7 +73,12 @@ def _array(archive: zipfile.ZipFile, part: zipfile.ZipInfo) -> NDArray[Any]:
             raise InvalidData(f"{part.filename!r} in it is not what its head promises")
     with archive.open(part) as file:
         found: NDArray[Any] = np.lib.format.read_array(file, allow_pickle=False)
-        return found
+    if found.dtype.kind == "U":
+        # Numpy takes any number for a letter, and Python comes to grief on it much later.
+        letters = np.frombuffer(found.tobytes(), np.dtype(np.uint32).newbyteorder(kind.byteorder))
+        if ((letters > _LETTERS) | ((letters >= 0xD800) & (letters < 0xE000))).any():
+            raise InvalidData(f"{part.filename!r} in it holds no text")
+    return found
 
 
 def packed(arrays: Arrays) -> bytes:
