@@ -57,8 +57,8 @@ def main() -> None:
         rows.append([f"{title}, {count:,} images", f"{seconds:,.2f}", each, f"{middle} ({spread})"])
     head = ["evaluation", "CPU seconds", "µs an image", "peak of the process, MiB"]
     body = f"""
-`strided` after one epoch, attacked at eps {_EPS[0]:g} in Linf on MNIST's 60,000 training images, whose
-bytes the process holds however many it evaluates. One thread; medians, and in parentheses the
+`strided` after one epoch, attacked at Linf eps {_EPS[0]:g} on MNIST's 60,000 training images,
+whose bytes the process holds however many it evaluates. One thread; medians, and in parentheses the
 range. The peak is VmHWM, most of which is torch itself.
 
 {section.table(head, rows)}

@@ -163,13 +163,13 @@ def _report(folder: Path, asked: argparse.Namespace) -> None:
         ["of files (RssFile), which may be taken back", f"{seen.mapped / _GIBIBYTE:.2f}"],
         ["both (VmHWM)", f"{seen.whole / _GIBIBYTE:.2f}"],
     ]
-    side = asked.size
+    side, size = asked.size, f"{on_disk / 1e9:.1f} GB"
     body = f"""
-`unfooled study` on {n:,} test images of 3 x {side} x {side} bytes in one file of {on_disk / 1e9:.1f} GB
-(made in {making:,.0f} s), which a user's own `file.py:function` maps: a network of two layers, one
-worker, and at most {asked.memory:g} GiB of memory in each process by RLIMIT_DATA. That counts what a
-process may write into, and not a shared map that is only read, whose pages the system takes back
-when it needs room.
+`unfooled study` on {n:,} test images of 3 x {side} x {side} bytes in one file of {size}
+(made in {making:,.0f} s), which a user's own `file.py:function` maps: a network of two layers,
+one worker, and at most {asked.memory:g} GiB of memory in each process by RLIMIT_DATA. That counts
+what a process may write into, and not a shared map that is only read, whose pages stay as long as
+nobody else needs the room and are then taken back.
 
 {section.table(["work", "seconds", "images a second"], rows)}
 
@@ -180,7 +180,7 @@ when it needs room.
 
 
 def _made(folder: Path, n: int, size: int) -> None:
-    """A file of noisy stripes whose direction and width is the class, and the code that reads it."""
+    """A file of noisy stripes, whose direction and width is the class, and code that reads it."""
     (folder / "mine.py").write_text(_OWN.format(n=n, seen=_SEEN))
     (folder / "study.toml").write_text(_STUDY)
     across, down = np.meshgrid(np.arange(size), np.arange(size))

@@ -1,6 +1,7 @@
 import errno
+import gc
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 import toys
 from torch import nn
 
-from unfooled import attack, doctor, gradients, memory, model, probing, run, smoothing
+from unfooled import attack, bounds, doctor, gradients, memory, model, probing, run, smoothing
 from unfooled.attack import Attack
 from unfooled.certified import certified
 from unfooled.corrupted import corrupted
@@ -46,6 +47,15 @@ class Narrow(nn.Module):
             raise RuntimeError(CPU)
         logits: Logits = self.network(images)
         return logits
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _quick_to_look_through() -> Iterator[None]:
+    """What the tests of other files left is not looked through each time that memory ends."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture(scope="module")
@@ -221,8 +231,6 @@ def test_readings_in_halves_are_the_same(pyramid: nn.Module, striped: Dataset) -
 def test_certificates_in_halves_are_the_same(
     pyramid: nn.Module, striped: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from unfooled import bounds
-
     climbed, refused = bounds._Ladder.climbed, []
 
     def narrow(ladder: Any) -> Any:
@@ -246,8 +254,8 @@ def test_an_examination_that_memory_ends_says_nothing_of_the_network(
     line = "examining a network on 90 images .*; fewer images or more memory would do"
     with pytest.raises(OutOfMemory, match=line):
         doctor.examine(narrow, images, labels, 3)
+    given = (narrow, striped.test, torch.arange(90), Threat("Linf", 0.1), (), 3)
     with pytest.raises(OutOfMemory, match=line):
-        given = (narrow, striped.test, torch.arange(90), Threat("Linf", 0.1), (), 3)
         probing.probed(*given, draws=Draws(0))
 
 
@@ -284,7 +292,7 @@ def test_a_batch_is_not_halved_and_the_line_says_what_would_do(
     monkeypatch.setattr(toys, "hungry", hungry, raising=False)
     recipe = Recipe("r", "r", transforms=(("toys:hungry", {}),), plan=Plan(1, 20, 0.01))
     with pytest.raises(
-        OutOfMemory, match="batches of 20 images .*32.0 MiB.*; a smaller batch_size"
+        OutOfMemory, match=r"batches of 20 images .*32\.0 MiB.*; a smaller batch_size"
     ):
         train("toys:pyramid", striped, recipe, 0)
     fits = replace(recipe, plan=Plan(1, 8, 0.01))

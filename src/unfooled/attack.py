@@ -128,8 +128,18 @@ class Attack:
 
         Raises:
             InvalidInput, InvalidThreat, InvalidModel, JobFailed: as `sweep`.
+            OutOfMemory: memory has no room for one image; where it ends, fewer are in hand.
         """
-        return self.sweep(model, images, labels, [threat], draws=draws, targets=targets)[0].images
+        check_input(images, labels, targets)
+        ids = torch.arange(len(images)) if draws.ids is None else draws.ids
+
+        def one(part: slice) -> Images:
+            aims, own = None if targets is None else targets[part], draws.at(ids[part])
+            given = (model, images[part], labels[part], [threat])
+            return self.sweep(*given, draws=own, targets=aims)[0].images
+
+        size = memory.hand(images.shape[1:], images.device)
+        return torch.cat(list(memory.each(len(images), size, one)))
 
     def sweep(
         self,
@@ -154,7 +164,8 @@ class Attack:
             InvalidThreat: threats out of order, or of a norm that this attack does not know.
             InvalidModel: outputs or gradients that cannot be used.
             JobFailed: the attack returned NaN, or another shape than it was given.
-            OutOfMemory: memory has no room for one image.
+            OutOfMemory: memory has no room for a pass of one image beside those in hand, which are
+                the caller's to halve.
         """
         check_input(images, labels, targets)
         # Attacks may write into views of them.
@@ -172,13 +183,13 @@ class Attack:
                 aims = None if targets is None else targets[part]
                 own = draws.at(ids[part])
                 run = _Run(self, quick, images[part], labels[part], aims, own, room)
-                # A user's attack may draw from torch; what it draws shall depend on the draws
-                # alone, and not on what was drawn for more images before memory ended.
+                # A user's attack may draw from torch; that shall depend on the draws alone.
                 with draws.step("torch").torch_state():
                     return run.results(threats)
 
             size = memory.hand(images.shape[1:], images.device)
-            parts = list(memory.each(len(images), size, one))
+            starts = range(0, len(images), size)
+            parts = [one(slice(start, start + size)) for start in starts]
         return [_joined(results) for results in zip(*parts, strict=True)]
 
     def takes(self, threat: Threat) -> None:

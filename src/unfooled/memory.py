@@ -6,9 +6,11 @@ begun is let go and done again with half of them, and so on down to one. Chance 
 size of a pass, in the last bit. A batch of a training cannot be halved: it is part of the recipe.
 """
 
+import ctypes
 import errno
 import gc
 import re
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -139,9 +141,7 @@ def _tried(work: Callable[[slice], _Found], part: slice) -> list[_Found] | None:
             line = _line("the work on one image", error, "fewer processes at once (--workers 1)")
             raise OutOfMemory(line) from error
         _let_go(error)
-    gc.collect()
-    if torch.cuda.is_initialized():
-        torch.cuda.empty_cache()
+    _given_back()
     return None
 
 
@@ -153,6 +153,20 @@ def _let_go(error: BaseException) -> None:
         if one is not None:
             traceback.clear_frames(one.__traceback__)
             chain += [one.__cause__, one.__context__]
+
+
+def _given_back() -> None:
+    """What nobody holds is given back, also by allocators that keep it for what comes next.
+
+    oneDNN takes the room for its code from the system, not from what glibc has kept.
+    """
+    gc.collect()
+    if torch.cuda.is_initialized():
+        torch.cuda.empty_cache()
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc has it, musl has not
+        if trim is not None:
+            trim(0)
 
 
 def _line(what: str, error: BaseException, remedy: str) -> str:
