@@ -96,7 +96,7 @@ def test_made_up_facts_are_told(folder: Path) -> None:
 def test_files_of_no_job_are_noted(folder: Path) -> None:
     plain = json.loads((folder / "study.json").read_bytes())
     with store.opened(folder, plain) as ledger:
-        ledger.keep_only(set())
+        ledger.set_aside(set())
     found = audited(folder)
     assert (found.failures, found.files, found.images) == ((), 0, 0)
     assert "27 files are of no job" in found.notes[0]

@@ -56,6 +56,7 @@ FLOORS = {
         "worker",
         "engine",
         "engines",
+        "ledger",
         "store",
         "run",
         "in_process",

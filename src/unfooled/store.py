@@ -1,8 +1,10 @@
 """A run's folder: every finished job once, whole, under the key of all that decides it.
 
 A file is written beside its place, flushed to the disk, and renamed into it; then its row is
-written to the ledger. A job counts as done when its row stands and its file has the row's hash, so
-a kill at any moment loses at most the job that was being written.
+written to the ledger. So a kill at any moment loses at most the job that was being written. A job
+counts as finished when its row stands and its file is there in the row's size. Whoever reads the
+file holds it against the row's hash, and forgets the job if it is another, so that the same command
+does it again.
 """
 
 import contextlib
@@ -11,19 +13,18 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from filelock import FileLock, Timeout
 
+from unfooled import ledger as ledgers
 from unfooled.errors import InvalidData, RunRefused
 
 _FOLDERS = {"train": ("models", ".safetensors"), "load": ("models", ".json")}
-_SCHEMA = """CREATE TABLE IF NOT EXISTS jobs (
-    key TEXT PRIMARY KEY, name TEXT NOT NULL, file TEXT NOT NULL, sha256 TEXT NOT NULL,
-    seconds REAL NOT NULL)"""
+_EARLIER = "earlier"  # where the files lie whose jobs were done again
 
 
 class Store:
@@ -33,16 +34,41 @@ class Store:
         self.folder = folder
         self._ledger = ledger
 
+    def made_with(self, maker: Mapping[str, str]) -> None:
+        """Go on only with what the finished jobs were made with; see `ledger.check_maker`."""
+        with _explained(self.folder):
+            ledgers.check_maker(self._ledger, self.folder, maker)
+
+    def finished(self) -> set[str]:
+        """The keys of all finished jobs; the files are listed, not read."""
+        with _explained(self.folder):
+            sizes = {
+                f"{part}/{entry.name}": entry.stat().st_size
+                for part in ("models", "facts")
+                for entry in os.scandir(self.folder / part)
+            }
+            rows = self._ledger.execute("SELECT key, file, size FROM jobs")
+            return {key for key, file, size in rows if sizes.get(file) == size}
+
     def get(self, key: str) -> bytes | None:
         """The file of a finished job; None if it is not finished, or its file is not whole."""
-        row = self._ledger.execute("SELECT file, sha256 FROM jobs WHERE key = ?", (key,)).fetchone()
+        with _explained(self.folder):
+            row = self._ledger.execute(
+                "SELECT file, sha256 FROM jobs WHERE key = ?", (key,)
+            ).fetchone()
         if row is None:
             return None
         try:
-            content = (self.folder / row[0]).read_bytes()
-        except OSError:
+            content = (self.folder / str(row[0])).read_bytes()
+        except FileNotFoundError:
+            content = b""
+        except OSError:  # of the disk or of rights: the file may well be whole
             return None
-        return content if hashlib.sha256(content).hexdigest() == row[1] else None
+        if hashlib.sha256(content).hexdigest() == row[1]:
+            return content
+        with _explained(self.folder), self._ledger:
+            self._ledger.execute("DELETE FROM jobs WHERE key = ?", (key,))
+        return None
 
     def put(self, key: str, name: str, kind: str, content: bytes, seconds: float) -> None:
         """Keep a finished job.
@@ -53,16 +79,27 @@ class Store:
         folder, ending = _FOLDERS.get(kind, ("facts", ".npz"))
         file = f"{folder}/{name}{ending}"
         write(self.folder / file, content)
-        row = (key, name, file, hashlib.sha256(content).hexdigest(), seconds)
+        row = (key, name, file, hashlib.sha256(content).hexdigest(), seconds, len(content))
         with _explained(self.folder), self._ledger:
-            self._ledger.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", row)
+            self._ledger.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def keep_only(self, keys: set[str]) -> None:
-        """Forget every job but these: what another version, file or machine made is no result."""
-        with _explained(self.folder), self._ledger:
-            known = [key for (key,) in self._ledger.execute("SELECT key FROM jobs")]
-            old = [(key,) for key in known if key not in keys]
-            self._ledger.executemany("DELETE FROM jobs WHERE key = ?", old)
+    def set_aside(self, keys: set[str]) -> int:
+        """Take every job but these for unfinished, and move their files into `earlier/`; how many.
+
+        Their keys are of code that has been changed since, such as a user's own attack.
+        """
+        rows = self._ledger.execute("SELECT key, file FROM jobs").fetchall()
+        old = [(key, Path(file)) for key, file in rows if key not in keys]
+        with _explained(self.folder):
+            for key, file in old:
+                (self.folder / _EARLIER).mkdir(exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # moved by a run that was killed here
+                    there = self.folder / _EARLIER / f"{file.stem}-{key[:12]}{file.suffix}"
+                    (self.folder / file).replace(there)
+            with self._ledger:
+                deleted = [(key,) for key, _ in old]
+                self._ledger.executemany("DELETE FROM jobs WHERE key = ?", deleted)
+        return len(old)
 
     def named(self) -> dict[str, bytes]:
         """The file of every finished job, by the job's name."""
@@ -70,22 +107,28 @@ class Store:
         found = {name: self.get(key) for name, key in rows}
         return {name: content for name, content in found.items() if content is not None}
 
+    def counted(self) -> dict[str, tuple[int, float]]:
+        """How many jobs are finished and the seconds that they took, by the folder of their files.
+
+        "models" are the networks, "facts" is what was done with them.
+        """
+        query = """SELECT substr(file, 1, instr(file, '/') - 1), count(*), total(seconds)
+            FROM jobs GROUP BY 1"""
+        return {part: (number, seconds) for part, number, seconds in self._ledger.execute(query)}
+
     def seconds(self) -> float:
         """What all finished jobs took together."""
-        return float(self._ledger.execute("SELECT total(seconds) FROM jobs").fetchone()[0])
+        return sum(seconds for _, seconds in self.counted().values())
 
 
 def recorded(path: Path) -> str | None:
     """The SHA-256 that the ledger of its run has for a file; None where no run knows of it."""
     folder = path.resolve().parents[1]
-    ledger = folder / "ledger.sqlite"
-    if not ledger.is_file():
-        return None
     query = "SELECT sha256 FROM jobs WHERE file = ? ORDER BY rowid DESC LIMIT 1"
     try:
-        with contextlib.closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as known:
+        with ledgers.readable(folder) as known:
             row = known.execute(query, (path.resolve().relative_to(folder).as_posix(),)).fetchone()
-    except sqlite3.Error:  # damaged, or of something else
+    except sqlite3.Error:  # there is none, or it is damaged, or of something else
         return None
     return None if row is None else str(row[0])
 
@@ -96,15 +139,14 @@ def files(folder: Path) -> dict[str, tuple[str, str]]:
     Only read, and without the lock: a run may be at work.
 
     Raises:
-        RunRefused: there is no ledger, or it is damaged.
+        RunRefused: there is no ledger, or it is damaged, or of a newer unfooled.
     """
-    ledger = (folder / "ledger.sqlite").resolve()
     query = "SELECT file, name, sha256 FROM jobs ORDER BY rowid"
     try:
-        with contextlib.closing(sqlite3.connect(f"{ledger.as_uri()}?mode=ro", uri=True)) as known:
+        with ledgers.readable(folder) as known:
             return {file: (name, sha256) for file, name, sha256 in known.execute(query)}
     except sqlite3.Error as error:
-        raise RunRefused(f"{ledger} cannot be read: {error}") from error
+        raise RunRefused(f"{(folder / ledgers.NAME).resolve()} cannot be read: {error}") from error
 
 
 def whole(folder: Path, file: str, sha256: str) -> bytes:
@@ -134,7 +176,8 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
         plain: the study, as `Study.plain` gives it. A folder with finished jobs must hold the same.
 
     Raises:
-        RunRefused: the folder is busy, cannot be written, or belongs to another study.
+        RunRefused: the folder is busy, cannot be written, belongs to another study, or is of a
+            newer unfooled.
     """
     lock = FileLock(folder / ".lock")
     with _explained(folder):
@@ -147,11 +190,11 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
                 f"another run is at work in {folder}; wait for it, or choose another by --out"
             ) from None
     try:
-        with contextlib.closing(sqlite3.connect(folder / "ledger.sqlite")) as ledger:
+        with contextlib.ExitStack() as stack:
             with _explained(folder):
                 write(folder / "models" / "writable", b"")
                 (folder / "models" / "writable").unlink()
-                ledger.execute(_SCHEMA)
+                ledger = stack.enter_context(ledgers.writable(folder))
                 finished = ledger.execute("SELECT count(*) FROM jobs").fetchone()[0]
             _same(folder, plain, finished)
             yield Store(folder, ledger)
@@ -186,6 +229,8 @@ def _same(folder: Path, plain: dict[str, Any], finished: int) -> None:
         return
     try:
         old = json.loads(path.read_bytes())
+    except OSError as error:
+        raise RunRefused(f"cannot read {path}: {error.strerror}") from error
     except ValueError as error:
         raise RunRefused(f"{path} is damaged: {error}") from error
     differing = list(_differences("", old, plain))
@@ -222,6 +267,11 @@ def _explained(folder: Path) -> Iterator[None]:
             raise RunRefused(
                 f"the disk of {folder} is full; what was finished is kept. Free some space and run "
                 "the same command again"
+            ) from error
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise RunRefused(
+                f"another program holds the ledger in {folder}; close it and run the same command "
+                "again"
             ) from error
         reason = getattr(error, "strerror", None) or error
         raise RunRefused(f"cannot write to {folder}: {reason}; choose another by --out") from error
