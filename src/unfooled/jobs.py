@@ -72,12 +72,13 @@ class Job:
 def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     """All jobs of a study: the trainings, longest first, then what is done with the networks."""
     found: list[Job] = []
+    made = maker(data, device)
     base = {
         "format": FORMAT,
-        "unfooled": __version__,
-        "packages": [version(name) for name in _DECIDE],
+        "unfooled": made["unfooled"],
+        "packages": [made[name] for name in _DECIDE],
         "device": device,
-        "data": data.sha256,
+        "data": made["data"],
         "model": [] if study.given else [study.model, model.fingerprint(study.model)],
     }
     plain = study.plain()
@@ -120,6 +121,13 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
             key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (job.depth, -job.cost))
+
+
+def maker(data: Dataset, device: str) -> dict[str, str]:
+    """What decides the result of every job, by name; the keys are made of it too."""
+    versions = {name: version(name) for name in _DECIDE}
+    made = {"unfooled": __version__, "format": str(FORMAT), **versions}
+    return {**made, "device": device, "data": data.sha256}
 
 
 def _parted(job: Job, decides: Mapping[str, Any], images: int) -> list[Job]:

@@ -31,7 +31,7 @@ from unfooled.engine import Done, Engine, Event, Failed, Means
 from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import predict
 from unfooled.in_process import in_process
-from unfooled.jobs import Job, jobs
+from unfooled.jobs import Job, jobs, maker
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.shapes import Images, Labels
@@ -51,12 +51,15 @@ class Step:
         event: what happened; None for the jobs that an earlier run had finished.
         share: of the whole work that is done, 0 to 1.
         finished, total: jobs.
+        aside: finished jobs of code that has been changed since, whose files now lie in `earlier/`
+            of the folder; told in the first step alone.
     """
 
     event: Event | None
     share: float
     finished: int
     total: int
+    aside: int = 0
 
 
 def run(
@@ -95,7 +98,8 @@ def run(
 
     Raises:
         InvalidOption: there is no such device or engine, fewer than one worker, or no time.
-        RunRefused: the folder is busy, unwritable, full, or of another study.
+        RunRefused: the folder is busy, unwritable, full, of another study, or its finished jobs
+            were made with something else, such as another version of torch.
         DataMissing, InvalidData, InvalidTransform, InvalidModel: found out before any training.
     """
     if workers is not None and workers < 1:
@@ -108,6 +112,7 @@ def run(
     with store.opened(folder, study.plain()) as ledger:
         worker = Worker(study, data_folder, place, own, networks or {})
         data = worker.data
+        ledger.made_with(maker(data, place))
         if study.given:
             _try_given(worker)
         else:
@@ -139,12 +144,13 @@ def _done(
     means: Means,
     on_step: Callable[[Step], None],
 ) -> Iterator[Failed]:
-    ledger.keep_only({job.key for job in planned})
-    left = [job for job in planned if ledger.get(job.key) is None]
+    aside = ledger.set_aside({job.key for job in planned})
+    before = ledger.finished()
+    left = [job for job in planned if job.key not in before]
     whole = sum(job.cost for job in planned)
     done, running = whole - sum(job.cost for job in left), dict[str, float]()
     finished = len(planned) - len(left)
-    on_step(Step(None, done / whole, finished, len(planned)))
+    on_step(Step(None, done / whole, finished, len(planned), aside))
     events = doing(
         left, worker.perform, lambda job: tuple(ledger.get(one.key) for one in job.needs), means
     )
