@@ -74,7 +74,17 @@ FLOORS = {
         *("columns", "document", "tracker", "trackers"),
     ],
     "the front door": [
-        *("cli", "command", "commands", "terminal", "showing", "shipped", "completing", "testing"),
+        *(
+            "cli",
+            "command",
+            "commands",
+            "terminal",
+            "lasting",
+            "showing",
+            "shipped",
+            "completing",
+            "testing",
+        ),
         "demo",
         *("__main__", "__init__"),
     ],

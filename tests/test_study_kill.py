@@ -18,7 +18,10 @@ from unfooled import report, run
 from unfooled.recipe import Plan
 from unfooled.study import Study
 
-KILLS = 20
+KILLS = 25
+
+
+KILLS_WITH_WORKERS = 3
 
 
 def own_data(folder: Path, body: str) -> str:
@@ -48,7 +51,7 @@ def rows(folder: Path) -> set[tuple[object, ...]]:
         return set()
     ledger = sqlite3.connect(folder / "ledger.sqlite")
     try:
-        known = ledger.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        known = ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone()
         return set(ledger.execute("SELECT name, sha256, seconds FROM jobs")) if known else set()
     finally:
         ledger.close()
@@ -70,7 +73,7 @@ def started(
     return process, ours
 
 
-def test_killed_20_times_a_run_ends_as_an_unbroken_one(
+def test_killed_25_times_a_run_ends_as_an_unbroken_one(
     tmp_path: Path, study: Study, processes: ForkServerContext
 ) -> None:
     process, begun = started(processes, study, tmp_path / "whole")
@@ -99,6 +102,31 @@ def test_killed_20_times_a_run_ends_as_an_unbroken_one(
             assert told(folder) == expected
             assert {row[:2] for row in finished} == {row[:2] for row in rows(tmp_path / "whole")}
             ended, finished = ended + 1, set()
+
+
+def test_killed_with_its_workers_a_run_ends_as_an_unbroken_one(
+    tmp_path: Path, processes: ForkServerContext
+) -> None:
+    study = toys.study(dataset=own_data(tmp_path, "from toys import striped\n"))
+    whole, _ = started(processes, study, tmp_path / "whole")
+    whole.join()
+    finished = set[tuple[object, ...]]()
+    for kill in range(KILLS_WITH_WORKERS):
+        driver = processes.Process(target=toys.run_in_workers, args=(study, tmp_path / "run"))
+        driver.start()
+        while driver.is_alive() and len(rows(tmp_path / "run")) < 5 * (kill + 1):
+            time.sleep(0.02)
+        driver.kill()
+        driver.join()
+        assert driver.exitcode == -signal.SIGKILL
+        assert finished <= rows(tmp_path / "run"), "a job that was finished was done again"
+        finished = rows(tmp_path / "run")
+    driver = processes.Process(target=toys.run_in_workers, args=(study, tmp_path / "run"))
+    driver.start()
+    driver.join()
+    assert driver.exitcode == 0
+    assert finished <= rows(tmp_path / "run")
+    assert told(tmp_path / "run") == told(tmp_path / "whole")
 
 
 HELD = """

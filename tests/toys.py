@@ -6,6 +6,7 @@ Worker processes of the tests import this file too.
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from unfooled import model, run, store
+from unfooled import cli, model, run, store
 from unfooled.dataset import Dataset, Split, assemble
 from unfooled.engine import Weights
 from unfooled.engines import local
@@ -272,6 +273,20 @@ def run_serially(study: Study, folder: Path, begun: Connection) -> None:
 def run_in_workers(study: Study, folder: Path) -> None:
     """A whole run with two worker processes; to be killed."""
     run.run(study, folder, device="cpu", workers=2)
+
+
+def command(arguments: Sequence[str], folder: Path) -> None:
+    """A command as it is typed in a folder, with no other process; to be sent signals."""
+    local.local = in_process
+    command_in_workers(arguments, folder)
+
+
+def command_in_workers(arguments: Sequence[str], folder: Path) -> None:
+    """A command as it is typed in a folder, its errors in `errors` there; to be sent signals."""
+    os.chdir(folder)
+    sys.argv = ["unfooled", *arguments]
+    with (folder / "errors").open("w", buffering=1) as sys.stderr:
+        cli.main()
 
 
 def _kill_myself(*_: object) -> None:

@@ -13,7 +13,8 @@ from unfooled import __version__, completing, shipped
 from unfooled.command import whole
 from unfooled.completing import FOLDERS, LISTED, SCHEMAS
 from unfooled.errors import UnfooledError, UnknownName
-from unfooled.terminal import Interrupted, busy, err, out
+from unfooled.lasting import lasting
+from unfooled.terminal import ENDINGS, Interrupted, busy, err, out
 from unfooled.wording import visible
 
 app = typer.Typer(
@@ -24,7 +25,8 @@ app = typer.Typer(
     "An answer with error bars, for recipes of training and for networks of your own.",
     epilog="Exit codes: 0 done; 1 it ended, but some jobs failed, a tracker could not be written, "
     "a model is refused or falls short, or images do not stand; 2 a mistake of the user, or no "
-    "judgement; 130 interrupted. docs/commands.md has them command by command.",
+    "judgement; 130, 143 or 129 interrupted, terminated, hung up; 141 the output was not read. "
+    "docs/commands.md has them command by command.",
 )
 
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
@@ -39,20 +41,27 @@ for name in COMMANDS:
 
 def main() -> None:
     """The entry point; mistakes of the user end in one line and exit code 2."""
-    signal.signal(signal.SIGINT, _interrupt)
-    try:
-        app(args=whole(sys.argv[1:]), prog_name="unfooled")
-    except UnfooledError as error:
-        for line in str(error).splitlines():
-            # A file from elsewhere may be quoted in it, which shall not write to the terminal.
-            err.print(f"unfooled: {visible(line)}", markup=False, soft_wrap=True)
-        sys.exit(2)
-    except Interrupted:
-        sys.exit(130)
+    for number in ENDINGS:
+        # What `nohup` has switched off stays off.
+        if number == signal.SIGINT or signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _interrupt)
+    with lasting():
+        try:
+            app(args=whole(sys.argv[1:]), prog_name="unfooled")
+        except UnfooledError as error:
+            for line in str(error).splitlines():
+                # A file from elsewhere may be quoted in it, which shall not write to the terminal.
+                err.print(f"unfooled: {visible(line)}", markup=False, soft_wrap=True)
+            sys.exit(2)
+        except Interrupted as ending:
+            sys.exit(ending.code)
 
 
-def _interrupt(*_: object) -> None:
-    raise Interrupted
+def _interrupt(number: int, _: object) -> None:
+    """End as soon as everything is in order; whoever asks once more by Ctrl-C, ends at once."""
+    for other in ENDINGS:
+        signal.signal(other, signal.SIG_DFL if other == signal.SIGINT else signal.SIG_IGN)
+    raise Interrupted(number)
 
 
 @app.command("list")

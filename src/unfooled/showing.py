@@ -62,9 +62,9 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
     try:
         with bar:
             yield on_step
-    except Interrupted:
+    except Interrupted as ending:
         err.print(
-            f"\nunfooled: interrupted. What was finished is kept in {folder}; the same command "
+            f"\nunfooled: {ending}. What was finished is kept in {folder}; the same command "
             "goes on from there.",
             soft_wrap=True,
         )

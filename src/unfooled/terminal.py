@@ -4,6 +4,7 @@ Colours are as NO_COLOR, FORCE_COLOR and TERM=dumb have them; rich looks at thos
 """
 
 import shlex
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,10 @@ from contextlib import contextmanager
 from rich.console import Console
 
 from unfooled.wording import public
+
+ENDINGS = {signal.SIGINT: "interrupted", signal.SIGTERM: "terminated"}
+if hasattr(signal, "SIGHUP"):
+    ENDINGS[signal.SIGHUP] = "hung up"
 
 out, err = Console(highlight=False), Console(stderr=True, highlight=False)
 
@@ -39,4 +44,8 @@ def busy(what: str) -> Iterator[None]:
 
 
 class Interrupted(BaseException):
-    """Ctrl-C; typer would turn a KeyboardInterrupt into exit code 1."""
+    """Ctrl-C, or another wish that the command ends; typer would make KeyboardInterrupt a 1."""
+
+    def __init__(self, number: int = signal.SIGINT) -> None:
+        self.code = 128 + number
+        super().__init__(ENDINGS[signal.Signals(number)])
