@@ -54,6 +54,7 @@ def tree(folder: Path) -> Tree:
             "Trust": {
                 "What a number means": "trust.md",
                 "The audit": "audit.md",
+                "Reliability": "reliability.md",
                 "Intervals": "statistics.md",
                 "Bounds": "bounds.md",
             },

@@ -85,26 +85,25 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     trainings = _trainings(study, data, base)
     judged = {job.key: _judged(study, plain, job) for job in trainings.values()}
     measured, n = _others(study, data), len(data.split(study.split))
+    attacks = _attacks(study, data)
+    of_seed: dict[int, list[Job]] = {}
+    for (_, seed), train in trainings.items():
+        of_seed.setdefault(seed, []).append(train)
     for (index, seed), train in trainings.items():
         found.append(train)
-        others = tuple(
-            job for (other, at), job in trainings.items() if at == seed and other != index
-        )
+        others = tuple(job for job in of_seed[seed] if job.recipe != index)
         shown: tuple[Job, ...] = ()
         for kind, what, images, cost in measured:
             decides = {"train": judged[train.key], kind: what, "split": study.split}
             own = _parted(Job(kind, index, seed, 0, "", (train,), cost), decides, images)
             found += own
             shown = tuple(own) if kind == CERTIFIED else shown
-        for place, sweep in enumerate(study.sweeps):
-            networks = (train, *others) if sweep.uses_surrogates else (train,)
-            spare = shown if study.certificates and study.certificates.spares(sweep) else ()
+        for place, (crafts_on_others, spares, what, images, cost) in enumerate(attacks):
+            networks = (train, *others) if crafts_on_others else (train,)
+            spare = shown if spares else ()
             met = [judged[job.key] for job in networks]
-            sweeps = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
-            decides = {"train": met, "sweep": sweeps, "split": study.split}
+            decides = {"train": met, "sweep": what, "split": study.split}
             decides |= {"spared": [job.key for job in spare]} if spare else {}
-            images = min(sweep.images or n, n)
-            cost = _attack_cost(sweep, images, len(data.classes))
             job = Job("attack", index, seed, place, "", (*networks, *spare), cost)
             found += _parted(job, decides, images)
         beside = _surrogate(trainings, index, seed)
@@ -176,6 +175,19 @@ def _others(study: Study, data: Dataset) -> list[tuple[str, Any, int, float]]:
         one = _CROWN + _SLOPE * study.certificates.slopes + _PART * study.certificates.branches
         cost = one * images * len(study.certificates.eps)
         found.append((CERTIFIED, plain["certificates"], images, cost))
+    return found
+
+
+def _attacks(study: Study, data: Dataset) -> list[tuple[bool, bool, Any, int, float]]:
+    """Of each sweep: whether it crafts on others, whether it spares, what decides, images, cost."""
+    plain, n, proven = study.plain()["sweeps"], len(data.split(study.split)), study.certificates
+    found = list[tuple[bool, bool, Any, int, float]]()
+    for place, sweep in enumerate(study.sweeps):
+        what = [plain[place], _fingerprints(sweep.attack, sweep.options)]
+        spares = proven is not None and proven.spares(sweep)
+        images = min(sweep.images or n, n)
+        cost = _attack_cost(sweep, images, len(data.classes))
+        found.append((sweep.uses_surrogates, spares, what, images, cost))
     return found
 
 

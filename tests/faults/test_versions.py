@@ -53,7 +53,7 @@ def test_there_is_one_for_each_form() -> None:
 
 def test_it_is_read_by_every_reading_command_without_a_change(old: Path) -> None:
     before = files(old)
-    assert len(columns.facts(old)["robust"]) == 2 * 2 * 3 * 12
+    assert len(columns.facts(old)["robust"]) == 2 * 2 * 2 * 12  # recipes, attacks, eps, images
     assert auditing.audit(old, data=None, device="cpu").failures == ()
     found = report.gather(old)
     assert found.results.missing == ()

@@ -24,7 +24,7 @@ from unfooled.study import Audit, Study  # noqa: E402
 def small() -> Study:
     """Two recipes, one seed, two attacks on a dozen images."""
     sweeps = tuple(replace(sweep, images=12) for sweep in toys.study().sweeps)
-    return toys.study(seeds=1, sweeps=sweeps, audit=Audit(images=4))
+    return toys.study(model="stored:net", seeds=1, sweeps=sweeps, audit=Audit(images=4))
 
 
 def main() -> None:
