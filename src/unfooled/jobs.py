@@ -69,6 +69,11 @@ class Job:
         return parting.name(own, self.part)
 
 
+def versions() -> dict[str, str]:
+    """Of all packages that decide results, on this machine."""
+    return {"unfooled": __version__, **{name: version(name) for name in _DECIDE}}
+
+
 def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     """All jobs of a study: the trainings, longest first, then what is done with the networks."""
     found: list[Job] = []
