@@ -6,6 +6,7 @@ Worker processes of the tests import this file too.
 import math
 import os
 import signal
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -272,6 +273,18 @@ def run_serially(study: Study, folder: Path, begun: Connection) -> None:
 def run_in_workers(study: Study, folder: Path) -> None:
     """A whole run with two worker processes; to be killed."""
     run.run(study, folder, device="cpu", workers=2)
+
+
+def run_by_ray(study: Study, folder: Path, address: str, armed: Path) -> None:
+    """A whole run on a Ray cluster; a file stands from the moment when its first job may begin."""
+
+    def arm(step: run.Step) -> None:
+        if step.event is None:
+            armed.touch()
+
+    options = {"address": address}
+    failed = run.run(study, folder, device="cpu", by="ray", options=options, on_step=arm)
+    sys.exit(len(failed))
 
 
 def _kill_myself(*_: object) -> None:

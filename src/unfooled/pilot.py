@@ -13,6 +13,7 @@ import pickle
 import queue
 import shutil
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -32,6 +33,7 @@ BIRTHS = 4  # how often a worker is started in one place that never comes to liv
 _WATCH = 2.0  # seconds between two looks at how large the cluster is
 _AGAIN = 1.0  # seconds before a worker is started again
 _DOUBT = 3.0  # seconds in which a machine tells of the end of one of its processes
+_KNOCK = 10.0  # seconds that the machine of a cluster's head may take to answer
 _OOM = "memory on the node was low"  # as Ray words it
 
 
@@ -161,6 +163,7 @@ def _joined(terms: Terms) -> Iterator[None]:
     told = {"log_to_driver": False, "logging_level": "ERROR"}
     if terms.address:
         try:
+            _knock(terms.address)
             ray.init(terms.address, **told)
         except OSError as error:  # ConnectionError is one, and so would a closed pipe be
             raise UnfooledError(brief(error)) from error
@@ -178,6 +181,17 @@ def _joined(terms: Terms) -> Iterator[None]:
     finally:
         ray.shutdown()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Whether anybody listens there; Ray would look for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
 
 
 class _Pilot:

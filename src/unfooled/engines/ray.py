@@ -143,13 +143,17 @@ class _Link:
         )
         self._process.start()
         theirs.close()
+        self._silent = True
 
     def hear(self) -> Word:
         """What it says next, or that it is gone."""
         try:
+            if self._silent and not self._pipe.poll(PATIENCE):
+                return "unable", "", f"it does not answer within {PATIENCE:g} seconds", 0.0
             kind, key, value, seconds = self._pipe.recv()
         except (EOFError, OSError):
             return "gone", "", "Ray has ended the process that was connected to it", 0.0
+        self._silent = False
         if kind == "reached":
             self._reached, self._since = True, 0.0
         elif kind == "done":
