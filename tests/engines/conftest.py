@@ -9,7 +9,7 @@ import pytest
 
 # Before ray is imported: what its processes inherit.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
-os.environ["RAY_worker_niceness"] = "0"  # else they starve where much else is at work
+os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - as Ray spells it; else they starve
 
 
 def begun(**head: Any) -> Any:

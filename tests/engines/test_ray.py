@@ -1,6 +1,5 @@
 """What is particular to Ray: machines that come and go, and the same numbers in the end."""
 
-import contextlib
 import os
 import signal
 import time
@@ -14,7 +13,7 @@ import psutil
 import pytest
 import toys
 
-from unfooled import cli, document, engine, report, run, store
+from unfooled import document, engine, report, run
 from unfooled.engine import Failed, Means
 from unfooled.engines import ray as home
 from unfooled.errors import InvalidOption
@@ -101,20 +100,34 @@ def expected(study: Study, tmp_path_factory: pytest.TempPathFactory) -> bytes:
     return told(folder)
 
 
-def waited(place: Path, many: int) -> dict[int, str]:
-    """The processes in which a job waits, and the nodes that they are on."""
-    while len(found := list(place.glob("*.waits"))) < many:
-        time.sleep(0.05)
-    return {int(path.stem): path.read_text() for path in found}
+Begin = Callable[..., Any]
+Drive = Callable[..., tuple[ForkServerProcess, dict[str, int]]]
 
 
-def driven(
-    processes: ForkServerContext, study: Study, folder: Path, address: str, armed: Path
-) -> ForkServerProcess:
-    """A run in a process of its own."""
-    driver = processes.Process(target=toys.run_by_ray, args=(study, folder, address, armed))
-    driver.start()
-    return driver
+@pytest.fixture
+def drive(
+    study: Study, armed: Path, tmp_path: Path, processes: ForkServerContext
+) -> Iterator[Drive]:
+    """What begins the run in a process of its own, on a cluster of one core a node.
+
+    It gives the process, and for each node the process in which a job waits.
+    """
+    driven: list[ForkServerProcess] = []
+
+    def begin(address: str, many: int = 1) -> tuple[ForkServerProcess, dict[str, int]]:
+        told = (study, tmp_path / "run", address, armed)
+        driver = processes.Process(target=toys.run_by_ray, args=told)
+        driven.append(driver)
+        driver.start()
+        while driver.is_alive() and len(found := list(armed.parent.glob("*.waits"))) < many:
+            time.sleep(0.05)
+        assert driver.is_alive()
+        return driver, {path.read_text(): int(path.stem) for path in found}
+
+    yield begin
+    for driver in driven:
+        driver.kill()
+        driver.join()
 
 
 def test_two_workers_and_three_machines_give_the_same_bytes_as_one_worker(
@@ -128,18 +141,11 @@ def test_two_workers_and_three_machines_give_the_same_bytes_as_one_worker(
 
 
 def test_a_worker_killed_and_a_machine_lost_in_the_middle_cost_no_job(
-    study: Study,
-    expected: bytes,
-    cluster: Any,
-    armed: Path,
-    tmp_path: Path,
-    processes: ForkServerContext,
+    drive: Drive, expected: bytes, cluster: Any, armed: Path, tmp_path: Path
 ) -> None:
-    driver = driven(processes, study, tmp_path / "run", cluster.address, armed)
-    at = waited(armed.parent, 3)
-    assert len(set(at.values())) == 3
+    driver, at = drive(cluster.address, many=3)
     second, third = cluster.worker_nodes
-    os.kill(next(pid for pid, node in at.items() if node == second.node_id), signal.SIGKILL)
+    os.kill(at[second.node_id], signal.SIGKILL)
     cluster.remove_node(third, allow_graceful=False)
     armed.unlink()
     cluster.add_node(num_cpus=1)
@@ -149,34 +155,23 @@ def test_a_worker_killed_and_a_machine_lost_in_the_middle_cost_no_job(
 
 
 def test_a_head_that_is_killed_and_comes_again_costs_no_job(
-    study: Study,
-    expected: bytes,
-    new_cluster: Callable[..., Any],
-    armed: Path,
-    tmp_path: Path,
-    processes: ForkServerContext,
+    drive: Drive, expected: bytes, new_cluster: Begin, armed: Path, tmp_path: Path
 ) -> None:
     first = new_cluster()
     address = first.address
-    driver = driven(processes, study, tmp_path / "run", address, armed)
-    waited(armed.parent, 1)
+    driver, _ = drive(address)
     first.remove_node(first.head_node, allow_graceful=False)
     armed.unlink()
-    new_cluster(port=int(address.rpartition(":")[2]))
+    assert new_cluster(gcs_server_port=int(address.rpartition(":")[2])).address == address
     driver.join()
     assert driver.exitcode == 0
     assert told(tmp_path / "run") == expected
 
 
 def test_a_killed_driver_leaves_no_process_and_the_same_run_goes_on(
-    study: Study,
-    expected: bytes,
-    armed: Path,
-    tmp_path: Path,
-    processes: ForkServerContext,
+    drive: Drive, study: Study, expected: bytes, armed: Path, tmp_path: Path
 ) -> None:
-    driver = driven(processes, study, tmp_path / "run", "", armed)
-    waited(armed.parent, 1)
+    driver, _ = drive("")
     assert driver.pid is not None
     left = psutil.Process(driver.pid).children(recursive=True)
     assert len(left) > 2
@@ -185,13 +180,10 @@ def test_a_killed_driver_leaves_no_process_and_the_same_run_goes_on(
     _, alive = psutil.wait_procs(left, timeout=60)
     assert alive == []
     armed.unlink()
-
-    kept = {path.name for path in (tmp_path / "run" / "facts").iterdir()}
-    with store.opened(tmp_path / "run", study.plain()):
-        pass  # nobody holds it
+    kept = len(list((tmp_path / "run" / "facts").iterdir()))
     again: list[run.Step] = []
     assert run.run(study, tmp_path / "run", device="cpu", on_step=again.append) == []
-    assert again[0].finished >= len(kept)
+    assert again[0].finished >= kept > 0
     assert told(tmp_path / "run") == expected
 
 
@@ -213,17 +205,18 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(address: str, why: str)
 
 
 def test_a_cluster_that_stays_away_fails_every_job_that_is_open(
-    monkeypatch: pytest.MonkeyPatch, new_cluster: Callable[..., Any]
+    monkeypatch: pytest.MonkeyPatch, new_cluster: Begin
 ) -> None:
-    monkeypatch.setattr(home, "PATIENCE", 0.0)
     a, hangs = toys.job("a"), toys.job("hangs", "hang")
     lost = new_cluster()
-    events = home.ray([a, hangs], toys.perform, lambda _: (), Means(), address=lost.address)
+    address = lost.address
+    events = home.ray([a, hangs], toys.perform, lambda _: (), Means(), address=address)
     told = []
     for event in events:
         told.append(event)
         if event == engine.Progress(hangs, 0.5):
+            monkeypatch.setattr(home, "PATIENCE", 0.0)
             lost.remove_node(lost.head_node, allow_graceful=False)
     (failed,) = [event for event in told if isinstance(event, Failed)]
     assert failed.job == hangs
-    assert failed.message.startswith(f"the Ray cluster at {lost.address} cannot be reached: ")
+    assert failed.message.startswith(f"the Ray cluster at {address} cannot be reached: ")

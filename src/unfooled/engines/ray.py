@@ -35,8 +35,9 @@ from unfooled.pilot import Parcel, Terms, Word, serve
 
 NEEDS = "ray"
 CARRIES = True
-PATIENCE = 120.0  # seconds that a cluster is looked for that was there before
+PATIENCE = 120.0  # seconds in which a cluster that was there may come back
 PILOTS = 5  # that may end one after the other with no job done between
+_ANSWER = 120.0  # seconds that connecting, or beginning Ray here, may take
 _PAUSE = 1.0  # seconds before it is looked for again
 _FAREWELL = 15.0  # seconds that a pilot may take to end what it began
 
@@ -148,8 +149,8 @@ class _Link:
     def hear(self) -> Word:
         """What it says next, or that it is gone."""
         try:
-            if self._silent and not self._pipe.poll(PATIENCE):
-                return "unable", "", f"it does not answer within {PATIENCE:g} seconds", 0.0
+            if self._silent and not self._pipe.poll(_ANSWER):
+                return "unable", "", f"it does not answer within {_ANSWER:g} seconds", 0.0
             kind, key, value, seconds = self._pipe.recv()
         except (EOFError, OSError):
             return "gone", "", "Ray has ended the process that was connected to it", 0.0
