@@ -1,3 +1,4 @@
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,17 @@ def test_pixels_are_bytes_over_255() -> None:
     assert split.pixels().flatten().tolist() == pytest.approx([0, 0.2, 1])
     assert split.pixels(torch.tensor([2, 0])).flatten().tolist() == [1, 0]
     assert split.images.flatten().tolist() == [0, 51, 255]
+
+
+def test_a_pickle_can_leave_the_images_where_they_are() -> None:
+    given, apart = toys.striped(), list[pickle.PickleBuffer]()
+    head = pickle.dumps(given, protocol=5, buffer_callback=apart.append)
+    assert len(head) < 5000 < given.bytes == (300 + 90) * toys.SIZE**2
+    found = pickle.loads(head, buffers=[bytes(one.raw()) for one in apart])  # only to be read
+    assert found.sha256 == given.sha256
+    assert found.validation.images.equal(given.validation.images)
+    assert found.test.labels.equal(given.test.labels)
+    assert pickle.loads(pickle.dumps(given)).train.images.equal(given.train.images)
 
 
 def test_the_last_training_images_are_held_out_and_the_test_set_is_left_alone() -> None:

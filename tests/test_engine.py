@@ -2,7 +2,7 @@ import pytest
 import toys
 
 from unfooled import engine
-from unfooled.engine import TRIES, Agenda, Failed, Progress
+from unfooled.engine import LOSSES, TRIES, Agenda, Failed, Progress
 from unfooled.errors import InvalidOption, UnknownName
 
 A, B = toys.job("a"), toys.job("b")
@@ -50,6 +50,31 @@ def test_a_job_whose_worker_died_is_begun_again_before_all_others_and_then_fails
         assert agenda.next() == A
     assert list(agenda.died(A, "it died")) == [Failed(A, f"it died, {TRIES} times")]
     assert [agenda.next(), agenda.next()] == [B, None]
+
+
+def test_a_job_whose_machine_is_lost_is_begun_again_more_often() -> None:
+    agenda = Agenda([A, B])
+    assert agenda.next() == A
+    for _ in range(LOSSES - 1):
+        assert list(agenda.lost(A)) == [Progress(A, 0.0)]
+        assert agenda.next() == A
+    assert list(agenda.died(A, "it died")) == [Progress(A, 0.0)]
+    assert agenda.next() == A
+    assert list(agenda.lost(A)) == [Failed(A, f"its machine was lost, {LOSSES} times")]
+    assert agenda.next() == B
+
+
+def test_an_engine_whose_package_is_missing_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(InvalidOption, match=r'ray needs .*: pip install "unfooled\[ray\]"'):
+        engine.find("ray", address="auto")
+
+
+def test_data_are_sent_where_there_may_be_none() -> None:
+    assert engine.carries("ray")
+    assert not engine.carries("local")
 
 
 def test_an_engine_is_found_by_its_name_with_its_own_options_alone() -> None:

@@ -48,6 +48,7 @@ FLOORS = {
     "runs": [
         "keys",
         "config",
+        "pilot",
         "jobs",
         "packing",
         "parting",

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from unfooled.in_process import in_process
 from unfooled.recipe import Plan
 from unfooled.run import Step
 from unfooled.study import Certificates, Sweep
+from unfooled.worker import Worker
 
 JOBS = 18  # 2 recipes x 2 seeds x (training + 2 attacks + probes) + 2 x pictures
 
@@ -142,6 +144,24 @@ def test_work_that_is_cut_into_parts_gives_the_same_numbers(
     assert judged.failures == ()
     (tmp_path / "parts" / "facts" / "flips-0-0-fgsm-Linf-2of3.npz").unlink()
     assert report.gather(tmp_path / "parts").results.missing == ("flips-0",)
+
+
+@pytest.mark.usefixtures("_serially")
+@pytest.mark.parametrize(("most", "sent"), [(2**31, True), (1000, False)])
+def test_an_engine_on_other_machines_is_handed_the_data_unless_they_are_large(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, sent: bool
+) -> None:
+    met: list[Worker] = []
+
+    def far(jobs: Any, perform: Any, weights_of: Any, means: Any) -> Generator[Done, None, None]:
+        met.append(perform.__self__)
+        yield from ()
+
+    monkeypatch.setattr("unfooled.engines.ray.ray", far)
+    monkeypatch.setattr(run, "_CARRIED", most)
+    assert run.run(toys.study(), tmp_path, device="cpu", by="ray") == []
+    assert (met[0].own is not None) == sent
+    assert met[0].sha256 == toys.striped().sha256
 
 
 @pytest.mark.usefixtures("_serially")

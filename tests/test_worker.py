@@ -98,3 +98,10 @@ def test_a_training_that_fails_is_an_error(striped: Dataset) -> None:
     job = jobs.jobs(wrong.study, striped, "cpu")[0]
     with pytest.raises(JobFailed, match="loss became"):
         wrong.perform(job, (), lambda _: None)
+
+
+def test_data_that_are_not_those_of_the_run_are_refused(striped: Dataset) -> None:
+    known = Worker(toys.study(), None, "cpu", sha256=striped.sha256)
+    assert known.data.sha256 == striped.sha256
+    with pytest.raises(JobFailed, match=r"the data in made up on .* are not those that the run"):
+        _ = replace(known, sha256="another").data

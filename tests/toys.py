@@ -289,6 +289,18 @@ def command_in_workers(arguments: Sequence[str], folder: Path) -> None:
         cli.main()
 
 
+def run_by_ray(study: Study, folder: Path, address: str, armed: Path) -> None:
+    """A whole run on a Ray cluster; a file stands from the moment when its first job may begin."""
+
+    def arm(step: run.Step) -> None:
+        if step.event is None:
+            armed.touch()
+
+    options = {"address": address}
+    failed = run.run(study, folder, device="cpu", by="ray", options=options, on_step=arm)
+    sys.exit(len(failed))
+
+
 def _kill_myself(*_: object) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 

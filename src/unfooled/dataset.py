@@ -44,6 +44,10 @@ class Split:
     def __len__(self) -> int:
         return len(self.labels)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As arrays, whose memory a pickle may leave where it is; torch would copy it."""
+        return _split_in, (self.images.numpy(), self.labels.numpy())
+
     def pixels(self, which: Labels | None = None) -> Images:
         """The images (those with these positions) as float in [0, 1]."""
         return (self.images if which is None else self.images[which]).float().div_(255)
@@ -90,6 +94,11 @@ class Dataset:
     def split(self, name: str) -> Split:
         """The split of that name."""
         return {"train": self.train, "validation": self.validation, "test": self.test}[name]
+
+    @property
+    def bytes(self) -> int:
+        """Of all images."""
+        return sum(one.images.numel() for one in (self.train, self.validation, self.test))
 
     @property
     def channels(self) -> int:
@@ -220,8 +229,17 @@ def mapped(path: Path, n: int) -> ByteImages | None:
         return None
     if array.ndim != 4 or len(array) != n or array.dtype != np.uint8:
         return None
+    # Only to be read: a map that can be written to counts as memory that is taken, so that one
+    # larger than memory would be refused.
+    return _read_only(array)
+
+
+def _read_only(array: NDArray[Any]) -> Tensor:
+    """A tensor in memory that nobody may write into, and nobody does; torch would warn."""
     with warnings.catch_warnings():
-        # Torch warns that nobody may write into it. Nobody does; and a map that can be written to
-        # counts as memory that is taken, so that one larger than memory would be refused.
         warnings.simplefilter("ignore")
         return torch.from_numpy(array)
+
+
+def _split_in(images: NDArray[np.uint8], labels: NDArray[np.int64]) -> Split:
+    return Split(_read_only(images), _read_only(labels))

@@ -7,22 +7,29 @@ Every file in `engines/` holds a function of its own name:
 `jobs` come in the order in which they should start. `perform` is sent to each worker once and
 called there. A job that needs others is started after their `Done` was taken by the caller, with
 what `weights_of` returns for it. The caller alone writes, so that a worker can die at any moment
-without a trace. Keyword-only parameters with a default are the engine's options.
+without a trace. Keyword-only parameters with a default are the engine's options. An engine may say
+`NEEDS`, the package that it works with, which `pip install "unfooled[NAME]"` brings; and
+`CARRIES = True` if its workers may be on machines that have no data files, so that `perform` should
+hold the data.
 """
 
 import functools
 import heapq
+import importlib.util
 import os
+import time
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from unfooled import catalog
+from unfooled.errors import InvalidOption, UnfooledError
 from unfooled.jobs import Job
 
 LOCAL = "local"  # the engine that needs nothing but this machine
 TRIES = 2  # how often a job is begun whose worker dies under it
+LOSSES = 10  # how often a job's machine may be lost, which a job can be the cause of too
 
 Weights = tuple[bytes | None, ...]  # the files of the jobs that a job needs, in their order
 Perform = Callable[[Job, Weights, Callable[[float], None]], bytes]
@@ -95,8 +102,34 @@ def find(name: str, **options: Any) -> Engine:
         InvalidOption: it has no such option, or cannot work here.
     """
     function = catalog.function("engines", name)
+    package = getattr(catalog.module("engines", name), "NEEDS", None)
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise InvalidOption(
+            f'the engine {name} needs the package {package}: pip install "unfooled[{name}]"'
+        )
     catalog.check_options(name, function, options)
     return functools.partial(function, **options)
+
+
+def carries(name: str) -> bool:
+    """Whether the workers of an engine should be sent the data."""
+    return bool(getattr(catalog.module("engines", name), "CARRIES", False))
+
+
+def outcome(
+    perform: Perform, job: Job, weights: Weights, report: Callable[[float], None]
+) -> tuple[str, Any, float]:
+    """What comes of a job in a worker: "done" and its bytes, or "failed" and why; the seconds."""
+    start = time.perf_counter()
+    try:
+        content = perform(job, weights, report)
+    except UnfooledError as error:
+        return "failed", str(error), 0.0
+    except BrokenPipeError:  # whoever is reported to is gone
+        raise
+    except Exception as error:  # whatever a user's own function raises
+        return "failed", f"{type(error).__name__}: {error}", 0.0
+    return "done", content, time.perf_counter() - start
 
 
 def cores() -> int:
@@ -132,6 +165,7 @@ class Agenda:
         self._ready = [place for place, job in enumerate(jobs) if not self._needs[job.key]]
         self._open = set(places)
         self._deaths: Counter[str] = Counter()
+        self._losses: Counter[str] = Counter()
 
     @property
     def open(self) -> bool:
@@ -166,8 +200,16 @@ class Agenda:
     def died(self, job: Job, message: str) -> Iterator[Progress | Failed]:
         """A job whose worker is gone: it is begun again, before all others, or has failed."""
         self._deaths[job.key] += 1
-        if self._deaths[job.key] < TRIES:
+        yield from self._again(job, message, self._deaths[job.key], TRIES)
+
+    def lost(self, job: Job) -> Iterator[Progress | Failed]:
+        """A job whose machine is gone, which says little about the job: as `died`, more often."""
+        self._losses[job.key] += 1
+        yield from self._again(job, "its machine was lost", self._losses[job.key], LOSSES)
+
+    def _again(self, job: Job, message: str, times: int, most: int) -> Iterator[Progress | Failed]:
+        if times < most:
             heapq.heappush(self._ready, self._places[job.key])
             yield Progress(job, 0.0)
         else:
-            yield from self.failed(job, f"{message}, {TRIES} times")
+            yield from self.failed(job, f"{message}, {most} times")

@@ -3,11 +3,9 @@
 Not one of the `engines/`, which promise that a job cannot take the run down with it.
 """
 
-import time
 from collections.abc import Generator, Sequence
 
-from unfooled.engine import Agenda, Done, Event, Means, Perform, Progress, WeightsOf
-from unfooled.errors import UnfooledError
+from unfooled.engine import Agenda, Done, Event, Means, Perform, Progress, WeightsOf, outcome
 from unfooled.jobs import Job
 
 
@@ -21,13 +19,9 @@ def in_process(
     agenda = Agenda(jobs)
     while (job := agenda.next()) is not None:
         yield Progress(job, 0.0)
-        start = time.perf_counter()
-        try:
-            content = perform(job, weights_of(job), lambda _: None)
-        except UnfooledError as error:
-            yield from agenda.failed(job, str(error))
-        except Exception as error:  # whatever a user's network raises
-            yield from agenda.failed(job, f"{type(error).__name__}: {error}")
+        kind, value, seconds = outcome(perform, job, weights_of(job), lambda _: None)
+        if kind == "failed":
+            yield from agenda.failed(job, value)
         else:
-            yield Done(job, content, time.perf_counter() - start)
+            yield Done(job, value, seconds)
             agenda.done(job)

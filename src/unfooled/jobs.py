@@ -69,6 +69,11 @@ class Job:
         return parting.name(own, self.part)
 
 
+def versions() -> dict[str, str]:
+    """Of all packages that decide results, on this machine."""
+    return {"unfooled": __version__, **{name: version(name) for name in _DECIDE}}
+
+
 def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     """All jobs of a study: the trainings, longest first, then what is done with the networks."""
     found: list[Job] = []
@@ -124,9 +129,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
 
 def maker(data: Dataset, device: str) -> dict[str, str]:
     """What decides the result of every job, by name; the keys are made of it too."""
-    versions = {name: version(name) for name in _DECIDE}
-    made = {"unfooled": __version__, "format": str(FORMAT), **versions}
-    return {**made, "device": device, "data": data.sha256}
+    return {**versions(), "format": str(FORMAT), "device": device, "data": data.sha256}
 
 
 def _parted(job: Job, decides: Mapping[str, Any], images: int) -> list[Job]:

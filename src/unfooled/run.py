@@ -41,6 +41,7 @@ from unfooled.worker import Worker
 
 _SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
 _TRIED = 4  # images
+_CARRIED = 2**31  # bytes of data, at most, that a cluster's machines need not have as files
 
 
 @dataclass(frozen=True)
@@ -131,8 +132,10 @@ def run(
             folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode()
         )
         if own is None:
-            # A fresh one: each process reads the data by itself, and nothing large is sent to it.
-            worker = replace(worker)
+            # A fresh one: each process reads the data by itself, and nothing large is sent to it,
+            # unless the engine is one that carries data to where they may not be.
+            sent = data if engine.carries(by) and data.bytes <= _CARRIED else None
+            worker = replace(worker, own=sent, sha256=data.sha256)
         return list(_done(planned, ledger, worker, doing, means, on_step))
 
 

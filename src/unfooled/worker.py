@@ -1,6 +1,7 @@
 """How a worker does a job of a study: from the files that it needs to the bytes of its own."""
 
 import json
+import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -30,8 +31,9 @@ class Worker:
         study: whose jobs they are.
         folder: of the data files.
         device: where it computes.
-        own: the data, if a Python program handed them over.
-        networks: likewise, by their places among the recipes.
+        own: the data, if they were handed over by a Python program, or by the driver.
+        networks: of a Python program, by their places among the recipes.
+        sha256: of the data that the run began with; "" takes whatever is in the folder.
     """
 
     study: Study
@@ -39,11 +41,23 @@ class Worker:
     device: str
     own: Dataset | None = None
     networks: Mapping[int, nn.Module] = field(default_factory=dict)
+    sha256: str = ""
 
     @cached_property
     def data(self) -> Dataset:
-        """Read once in each process."""
-        return self.study.data(self.folder) if self.own is None else self.own
+        """Read once in each process.
+
+        Raises:
+            JobFailed: they are not those that the run began with.
+            UnfooledError: as `Study.data`.
+        """
+        found = self.study.data(self.folder) if self.own is None else self.own
+        if self.sha256 not in ("", found.sha256):
+            raise JobFailed(
+                f"the data in {found.source} on {platform.node()} are not those that the run began "
+                "with"
+            )
+        return found
 
     @cached_property
     def _loaded(self) -> dict[int, Loaded]:

@@ -1,5 +1,6 @@
 """Every engine in `engines/` meets these tests by itself."""
 
+import functools
 import inspect
 import multiprocessing
 import os
@@ -19,7 +20,10 @@ Engine = Callable[..., Any]
 
 @pytest.fixture(scope="module", params=catalog.names("engines"))
 def engine(request: pytest.FixtureRequest) -> Engine:
-    return catalog.function("engines", str(request.param))
+    found = catalog.function("engines", str(request.param))
+    if "address" in catalog.options(found):  # of a cluster that is there; to start one takes long
+        return functools.partial(found, address=request.getfixturevalue("cluster").address)
+    return found
 
 
 LIMIT = 4.0  # seconds

@@ -26,9 +26,9 @@ from unfooled.engine import (
     Weights,
     WeightsOf,
     gpus,
+    outcome,
     places,
 )
-from unfooled.errors import UnfooledError
 from unfooled.jobs import Job
 
 
@@ -197,20 +197,10 @@ def _serve(pipe: Connection, perform: Perform, environment: Mapping[str, str]) -
     try:
         while True:
             job, weights = pipe.recv()
-            start = time.perf_counter()
 
             def report(share: float) -> None:
                 pipe.send(("progress", share, 0.0))
 
-            try:
-                content = perform(job, weights, report)
-            except UnfooledError as error:
-                pipe.send(("failed", str(error), 0.0))
-            except BrokenPipeError:
-                raise
-            except Exception as error:
-                pipe.send(("failed", f"{type(error).__name__}: {error}", 0.0))
-            else:
-                pipe.send(("done", content, time.perf_counter() - start))
+            pipe.send(outcome(perform, job, weights, report))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver is gone

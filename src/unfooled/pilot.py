@@ -1,0 +1,319 @@
+"""The process that speaks with Ray for a run, and what does the jobs on the cluster's machines.
+
+Ray ends a process whose cluster is lost. A run has to outlive that, so what Ray may end is a child
+of it, the pilot: one pipe, no file, and when the pipe closes the pilot ends and all that it began.
+This file imports nothing of ours that needs torch: the pilot hands on jobs that it need not read.
+"""
+
+import asyncio
+import contextlib
+import importlib
+import os
+import pickle
+import queue
+import shutil
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import Any
+
+from unfooled.errors import UnfooledError, brief
+
+Word = tuple[str, str, Any, float]  # kind, key of the job, what is told, seconds
+Said = tuple[str, Any, float]  # by a worker, who knows of one job alone
+
+BIRTHS = 4  # how often a worker is started in one place that never comes to live
+_WATCH = 2.0  # seconds between two looks at how large the cluster is
+_AGAIN = 1.0  # seconds before a worker is started again
+_DOUBT = 3.0  # seconds in which a machine tells of the end of one of its processes
+_KNOCK = 10.0  # seconds that the machine of a cluster's head may take to answer
+_OOM = "memory on the node was low"  # as Ray words it
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """What a worker has to be told once, put into Ray's object store.
+
+    Attributes:
+        perform: the function that does a job, pickled.
+        memory: the large arrays in it; on each machine once, whatever the number of workers.
+        path: where the driver finds modules.
+        folder: that the driver works in, for names of files.
+        versions: of all that decides numbers; a worker with others would give other numbers.
+    """
+
+    perform: bytes
+    memory: tuple[Any, ...]
+    path: tuple[str, ...]
+    folder: str
+    versions: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Terms:
+    """What the pilot asks Ray for.
+
+    Attributes:
+        address: of a cluster; "" begins one on this machine.
+        cores, gpus: of one that begins here.
+        workers: jobs at once; None for as many as the cluster has room for.
+        device: "cuda" gives each worker a GPU, or its share of one.
+        limit: seconds that a job may take; None for no limit.
+    """
+
+    address: str
+    cores: int
+    gpus: int
+    workers: int | None
+    device: str
+    limit: float | None
+
+
+class Hand:
+    """A worker, made an actor: one process of the cluster, which does one job after the other."""
+
+    def __init__(self, parcel: Parcel) -> None:
+        self._parcel = parcel
+        self._words: queue.SimpleQueue[Said] = queue.SimpleQueue()
+
+    def ready(self) -> tuple[str, str]:
+        """The node that it is on, and why it cannot work there; "" if it can."""
+        return _ray().get_runtime_context().get_node_id(), self._opened()
+
+    def _opened(self) -> str:
+        parcel = self._parcel
+        sys.path += [place for place in parcel.path if place not in sys.path]
+        with contextlib.suppress(OSError):  # without files of the user's own it does not matter
+            os.chdir(parcel.folder)
+        try:
+            from unfooled.jobs import versions
+
+            if (own := versions()) != parcel.versions:
+                differ = [name for name in own if own[name] != parcel.versions.get(name)]
+                told = ", ".join(f"{one} {own[one]}" for one in differ)
+                asked = ", ".join(f"{one} {parcel.versions.get(one)}" for one in differ)
+                return f"there is {told}, and here {asked}, so the numbers may differ"
+            self._perform = pickle.loads(parcel.perform, buffers=parcel.memory)
+        except Exception as error:
+            return f"{type(error).__name__}: {brief(error)}"
+        return ""
+
+    def begin(self, job: bytes, *weights: bytes | None) -> list[Said]:
+        """Begin a job; then as `hear`."""
+        threading.Thread(target=self._do, args=(job, weights), daemon=True).start()
+        return self.hear()
+
+    def hear(self) -> list[Said]:
+        """What there is to tell since the last time, as soon as there is something."""
+        told = [self._words.get()]
+        with contextlib.suppress(queue.Empty):
+            while True:
+                told.append(self._words.get_nowait())
+        return told
+
+    def _do(self, job: bytes, weights: tuple[bytes | None, ...]) -> None:
+        import torch
+
+        from unfooled.engine import outcome
+
+        torch.set_num_threads(1)
+        given = pickle.loads(job)
+
+        def report(share: float) -> None:
+            self._words.put(("progress", share, 0.0))
+
+        self._words.put(outcome(self._perform, given, weights, report))
+
+
+def _ray() -> Any:
+    """The package: most of what it exports has no types."""
+    return importlib.import_module("ray")
+
+
+def serve(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
+    """The life of a pilot; signals are the driver's to hear, and what Ray prints is nobody's."""
+    for one in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(one, signal.SIG_IGN)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (1, 2):
+        os.dup2(nowhere, stream)
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is told
+    os.environ.setdefault("RAY_worker_niceness", "0")  # as the workers of `local`; Ray's is 15
+    try:
+        with _joined(terms):
+            asyncio.run(_Pilot(pipe, parcel, terms).run())
+    except (OSError, EOFError):  # the driver is gone
+        return
+    except Exception as error:
+        with contextlib.suppress(OSError):
+            pipe.send(("unable", "", brief(error), 0.0))
+
+
+@contextmanager
+def _joined(terms: Terms) -> Iterator[None]:
+    """With a connection to the cluster, or to one of our own that ends with us."""
+    ray = _ray()
+    told = {"log_to_driver": False, "logging_level": "ERROR"}
+    if terms.address:
+        try:
+            _knock(terms.address)
+            ray.init(terms.address, **told)
+        except OSError as error:  # ConnectionError is one, and so would a closed pipe be
+            raise UnfooledError(brief(error)) from error
+        try:
+            yield
+        finally:
+            ray.shutdown()
+        return
+    # Not where temporary files of the user's are: a socket's path may have a hundred letters.
+    folder = tempfile.mkdtemp(prefix="unfooled-", dir=os.environ.get("RAY_TMPDIR", "/tmp"))
+    own = {"num_cpus": terms.cores, "num_gpus": terms.gpus, "include_dashboard": False}
+    try:
+        ray.init("local", **own, **told, _temp_dir=folder)
+        yield
+    finally:
+        ray.shutdown()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Whether anybody listens there; Ray would look for minutes.
+
+    Raises:
+        OSError: nobody does.
+    """
+    host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
+    if port.isdigit():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+
+
+class _Pilot:
+    """The workers of a cluster, each followed by a coroutine of its own."""
+
+    def __init__(self, pipe: Connection, parcel: Parcel, terms: Terms) -> None:
+        self._ray, self._pipe, self._terms = _ray(), pipe, terms
+        self._parcel = self._ray.put(parcel)
+        self._kept: dict[str, Any] = {}
+        self._jobs: asyncio.Queue[tuple[str, bytes, tuple[str, ...]]] = asyncio.Queue()
+        self._hands: set[asyncio.Task[str]] = set()
+
+    async def run(self) -> None:
+        """Until the driver is gone, or no worker can live here."""
+        gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._listen, gone)
+        self._say("reached")
+        over = asyncio.create_task(gone.wait())
+        while not gone.is_set():
+            room, share = self._room()
+            while len(self._hands) < room:
+                self._hands.add(asyncio.create_task(self._lived(share)))
+            await asyncio.wait([over, *self._hands], timeout=_WATCH, return_when="FIRST_COMPLETED")
+            if self._hands and all(hand.done() for hand in self._hands):
+                raise UnfooledError(f"no worker can be started: {self._hands.pop().result()}")
+
+    def _room(self) -> tuple[int, float]:
+        """How many workers there should be, and the GPUs of each."""
+        has, asked = self._ray.cluster_resources(), self._terms.workers
+        if self._terms.device != "cuda":
+            return asked or int(has.get("CPU", 0)), 0.0
+        gpus = int(has.get("GPU", 0))
+        if asked is None or asked <= gpus:
+            return asked or gpus, 1.0
+        return asked, gpus * 1000 // asked / 1000
+
+    def _listen(self, gone: asyncio.Event) -> None:
+        try:
+            while self._pipe.poll():
+                kind, key, value, needs = self._pipe.recv()
+                if kind == "job":
+                    self._jobs.put_nowait((key, value, needs))
+                elif kind == "keep":
+                    self._kept[key] = self._ray.put(value)
+                else:
+                    del self._kept[key]
+        except (OSError, EOFError):
+            asyncio.get_running_loop().remove_reader(self._pipe.fileno())
+            gone.set()
+
+    def _say(self, kind: str, key: str = "", value: Any = None, seconds: float = 0.0) -> None:
+        self._pipe.send((kind, key, value, seconds))
+
+    async def _lived(self, gpus: float) -> str:
+        """One worker after the other in one place; why there cannot be one."""
+        kind = self._ray.remote(Hand).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
+        births, why = 0, ""
+        while births < BIRTHS:
+            hand = kind.remote(self._parcel)
+            try:
+                node, why = await hand.ready.remote()
+            except self._ray.exceptions.RayError as error:
+                births, why = births + 1, _told(error)
+                await asyncio.sleep(_AGAIN)
+                continue
+            if why:
+                return f"on a node, {why}"
+            births = 0
+            while await self._does(hand, node):
+                pass
+        return why
+
+    async def _does(self, hand: Any, node: str) -> bool:
+        """A job done, as soon as there is one; whether the worker is still there."""
+        self._say("idle")
+        key, job, needs = await self._jobs.get()
+        try:
+            async with asyncio.timeout(self._terms.limit):
+                words = await hand.begin.remote(job, *(self._kept[need] for need in needs))
+                while self._passed_on(key, words):
+                    words = await hand.hear.remote()
+        except TimeoutError:
+            self._ray.kill(hand)
+            self._say("late", key)
+            return False
+        except self._ray.exceptions.RayError as error:
+            known = await self._known(hand, error)
+            self._ray.kill(hand)  # it may only be out of reach
+            self._say("lost" if self._has_lost(node, known) else "died", key, _told(known))
+            return False
+        return True
+
+    async def _known(self, hand: Any, error: Exception) -> Exception:
+        """What is known of a worker's end after a while: at first it is but out of reach."""
+        until = time.monotonic() + _DOUBT
+        while time.monotonic() < until and isinstance(
+            error, self._ray.exceptions.ActorUnavailableError
+        ):
+            await asyncio.sleep(_DOUBT / 10)
+            try:
+                await hand.ready.remote()
+            except self._ray.exceptions.RayError as later:
+                error = later
+            else:
+                break
+        return error
+
+    def _passed_on(self, key: str, words: list[Said]) -> bool:
+        """Whether there is more to come."""
+        for kind, value, seconds in words:
+            self._say(kind, key, value, seconds)
+        return words[-1][0] == "progress"
+
+    def _has_lost(self, node: str, error: Exception) -> bool:
+        """Whether a worker is gone by no fault of its job's."""
+        if not isinstance(error, self._ray.exceptions.ActorDiedError):
+            return True
+        alive = {one["NodeID"] for one in self._ray.nodes() if one["Alive"]}
+        return "node has died" in str(error) or node not in alive
+
+
+def _told(error: Exception) -> str:
+    if _OOM in str(error):
+        return "its worker process was ended by Ray, since its machine ran out of memory"
+    return "its worker process died"
