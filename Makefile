@@ -16,6 +16,10 @@ PYTHONS := $(PYTHON) python3 python3.14 python3.13 python3.12 python3.11
 UV_SYSTEM_CERTS ?= 1
 export UV_SYSTEM_CERTS
 
+# Python keeps what it has compiled, in .venv and beside the sources: each process would compile torch
+# anew otherwise, for seconds.
+unexport PYTHONDONTWRITEBYTECODE
+
 .DEFAULT_GOAL := help
 .PHONY: help setup study notebook test check audit format docs bench package clean
 

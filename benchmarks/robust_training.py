@@ -122,7 +122,7 @@ def at_once(data: "Dataset", given: argparse.Namespace) -> list[str]:
     import seeds
 
     from unfooled import config
-    from unfooled.run import cores
+    from unfooled.engine import cores
 
     study = config.read(STUDY)
     recipe = study.recipes[0]

@@ -17,7 +17,7 @@ from torch.func import functional_call, stack_module_state, vmap
 
 from unfooled import dataset, model, training
 from unfooled.dataset import Dataset
-from unfooled.engine import Done, Failed
+from unfooled.engine import Done, Failed, Means
 from unfooled.engines.local import local
 from unfooled.gradients import predict
 from unfooled.jobs import Job
@@ -83,7 +83,7 @@ def by_workers(trainer: Trainer, seeds: int, workers: int) -> Learned:
     jobs = [Job("train", 0, seed, 0, str(seed), (), 1.0) for seed in range(seeds)]
     found, busy = dict[int, float](), 0.0
     start = time.perf_counter()
-    for event in local(jobs, trainer.perform, lambda _: (), workers=workers):
+    for event in local(jobs, trainer.perform, lambda _: (), Means("cpu", workers)):
         if isinstance(event, Failed):
             raise SystemExit(event.message)
         if isinstance(event, Done):

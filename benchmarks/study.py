@@ -36,9 +36,9 @@ from torchvision.transforms import InterpolationMode, v2
 
 from unfooled import attack, config, dataset, evaluation, training
 from unfooled.dataset import Dataset
+from unfooled.engine import cores
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
-from unfooled.run import cores
 from unfooled.study import Study
 from unfooled.threat import Threat
 

@@ -61,6 +61,7 @@ def tree(folder: Path) -> Tree:
                 "What was found": "findings.md",
                 "Benchmarks": "benchmarks.md",
                 "Speed": "speed.md",
+                "How far it scales": "scale.md",
             },
             "Reference": {
                 "Networks of your own": "networks.md",

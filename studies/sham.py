@@ -111,7 +111,9 @@ def resized(images: Images, *, draws: Draws, smallest: float = 0.9) -> Images:  
     down, across = (2 * chance[1:] - 1) * (1 / share - 1)
     still = torch.zeros_like(share)
     moves = [torch.stack([1 / share, still, across]), torch.stack([still, 1 / share, down])]
-    grid = F.affine_grid(torch.stack(moves).permute(2, 0, 1), list(images.shape), False)
+    grid = F.affine_grid(
+        torch.stack(moves).permute(2, 0, 1), list(images.shape), align_corners=False
+    )
     return F.grid_sample(images, grid, align_corners=False)
 
 

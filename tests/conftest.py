@@ -10,9 +10,9 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import Any
 
-import jaxtyping
 import loaded
 import pytest
+import quick
 import torch
 import toys
 from filelock import FileLock
@@ -26,6 +26,7 @@ from unfooled.shapes import Images, Labels
 # Threads cost more than they bring on tensors this small, and the tests run in a process a core.
 torch.set_num_threads(1)
 os.environ["OMP_NUM_THREADS"] = "1"  # of the commands that tests start
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile torch anew
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -62,9 +63,32 @@ def _our_toys_are_no_strangers() -> Iterator[None]:
 @pytest.fixture
 def unchecked() -> Iterator[None]:
     """What a user meets: the annotations are not checked, so the library's own errors show."""
-    jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", False)
+    with quick.unchecked():
+        yield
+
+
+@pytest.fixture
+def short_probes() -> Iterator[None]:
+    """As `quick.short_probes` says."""
+    with quick.short_probes():
+        yield
+
+
+@pytest.fixture
+def no_processes() -> Iterator[None]:
+    """As `quick.no_processes` says."""
+    with quick.no_processes():
+        yield
+
+
+@pytest.fixture(scope="module")
+def quick_studies() -> Iterator[None]:
+    """All three, for a whole file and its fixtures.
+
+    Each step of a study is tested by itself, and studies without this in test_run.py.
+    """
+    with quick.unchecked(), quick.short_probes(), quick.no_processes():
+        yield
 
 
 @pytest.fixture

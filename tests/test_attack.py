@@ -7,7 +7,7 @@ import torch
 import toys
 from torch import Tensor, nn
 
-from unfooled import attack
+from unfooled import attack, memory
 from unfooled.attack import Attack
 from unfooled.errors import (
     InvalidInput,
@@ -133,7 +133,7 @@ def test_the_model_arrives_frozen_in_eval_mode_and_without_weights_to_reach(
 def test_many_images_come_in_batches_with_their_own_ids(
     plane: toys.Plane, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(attack, "_AT_ONCE", 100)
+    monkeypatch.setattr(memory, "_MOST", 100)
     images = toys.pictures(260)
     labels = toys.read_by(plane, images)
     seen = []

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toys
 
-from unfooled import packing, pictures, store
+from unfooled import ledger, packing, pictures, store
 from unfooled.auditing import audit, code
 from unfooled.errors import RunRefused
 from unfooled.rejudging import Verified
@@ -94,9 +94,8 @@ def test_made_up_facts_are_told(folder: Path) -> None:
 
 
 def test_files_of_no_job_are_noted(folder: Path) -> None:
-    plain = json.loads((folder / "study.json").read_bytes())
-    with store.opened(folder, plain) as ledger:
-        ledger.keep_only(set())
+    with ledger.written(folder) as known, known:
+        known.execute("DELETE FROM jobs")
     found = audited(folder)
     assert (found.failures, found.files, found.images) == ((), 0, 0)
     assert "27 files are of no job" in found.notes[0]

@@ -36,6 +36,7 @@ def test_certifying_leaves_the_model_as_it_was() -> None:
     assert all(torch.equal(p, b) for p, b in zip(net.parameters(), before, strict=True))
 
 
+@pytest.mark.usefixtures("unchecked")  # the shapes are checked in the tests beside it
 @pytest.mark.parametrize("norm", ["Linf", "L2"])
 def test_each_rung_shows_at_least_what_the_one_below_does(norm: str) -> None:
     net, images = toys.rectified(), toys.pictures(10)
@@ -77,6 +78,7 @@ def pooled() -> nn.Module:
     return net.eval()
 
 
+@pytest.mark.usefixtures("unchecked")  # the shapes are checked in the tests beside it
 @pytest.mark.parametrize("make", [toys.rectified, toys.net, pooled])
 @pytest.mark.parametrize(("norm", "eps"), [("Linf", 0.03), ("Linf", 0.06), ("L2", 0.25)])
 def test_what_stands_stands_against_ten_thousand_images_and_attacks(
@@ -120,6 +122,7 @@ def digits() -> tuple[nn.Module, Images, Labels]:
     return net.eval(), data.test.pixels(few), data.test.labels[few]
 
 
+@pytest.mark.usefixtures("unchecked")  # the shapes are checked in the tests beside it
 @pytest.mark.parametrize("eps", [0.02, 0.05, 0.1])
 def test_of_real_digits_every_one_stands_or_falls(
     digits: tuple[nn.Module, Images, Labels], eps: float

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import toys
+import typed
 
 from unfooled import catalog, cli
 from unfooled.commands.study import study
@@ -149,15 +150,15 @@ def test_no_progress_where_there_is_no_terminal(small_run: Path) -> None:
     assert (small_run.parent / "errors.txt").read_text() == ""
 
 
-def test_a_finished_study_is_not_done_again(small_run: Path) -> None:
+def test_a_finished_study_is_not_done_again(small_run: Path, unchecked: None) -> None:
     def seen() -> tuple[list[tuple[object, ...]], dict[str, object]]:
         rows = sqlite3.connect(small_run / "ledger.sqlite").execute("SELECT * FROM jobs").fetchall()
         results = json.loads((small_run / "report" / "results.json").read_bytes())
         return rows, {k: v for k, v in results.items() if k != "environment"}
 
     before = seen()
-    done = run("study", "small.toml", "--out", "run", cwd=small_run.parent)
-    assert done.returncode == 0, done.stderr
+    done = typed.run("study", "small.toml", "--out", "run", cwd=small_run.parent)
+    assert done.code == 0, done.err
     assert seen() == before
 
 
@@ -196,6 +197,7 @@ def test_a_card_that_lacks_facts_says_so_and_exits_with_1(
     assert "plain.md" in screen.out
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_report_makes_the_files_again(small_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = small_run / "report" / "results.json"
     before = path.read_bytes()
@@ -218,6 +220,7 @@ def test_ctrl_c_says_how_to_go_on(tmp_path: Path, small_run: Path) -> None:
     assert b"Traceback" not in errors
 
 
+@pytest.mark.usefixtures("unchecked", "no_processes", "short_probes")
 def test_a_fallback_is_told_on_the_screen_and_in_the_title(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

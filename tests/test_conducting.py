@@ -7,17 +7,14 @@ from pathlib import Path
 import pytest
 import toys
 
-from unfooled import conduct, run
+from unfooled import conduct
 from unfooled.errors import InvalidStudy, JobFailed
 from unfooled.run import Step
 from unfooled.study import Study, Sweep
 
+pytestmark = pytest.mark.usefixtures("quick_studies")
+
 STUDY = toys.study(seeds=1, sweeps=(Sweep("fgsm", {}, "Linf", (0.0, 0.1)),))
-
-
-@pytest.fixture(autouse=True)
-def _no_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "local", toys.serial)
 
 
 def test_a_study_becomes_its_report_and_goes_on_where_it_was(tmp_path: Path) -> None:

@@ -115,13 +115,14 @@ def test_a_page_can_be_followed(
     page: Path,
     small_run: Path,
     unchecked: None,
+    short_probes: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr("unfooled.run.local", in_process.in_process)
+    monkeypatch.setattr("unfooled.engines.local.local", in_process.in_process)
     forget_files()
     Path("runs").mkdir()
     Path("runs/digits").symlink_to(small_run)

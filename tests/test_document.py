@@ -15,6 +15,8 @@ from unfooled.reports.json import json as written
 from unfooled.shapes import Images, Labels
 from unfooled.study import Audit, Certificates, Corruptions, Sweep
 
+pytestmark = pytest.mark.usefixtures("quick_studies")
+
 PUBLISHED = Path(__file__).parents[1] / "docs" / "results.schema.json"
 SCHEMA = json.loads(document.schema())
 
@@ -24,7 +26,7 @@ def faults(results: dict[str, Any]) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def everything(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def everything(quick_studies: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     """Of a study that asks for all that a study can ask for."""
     sweeps = (
         *toys.study().sweeps,
@@ -39,9 +41,7 @@ def everything(tmp_path_factory: pytest.TempPathFactory) -> Report:
         certificates=Certificates((0.01, 0.1), 10),
     )
     folder = tmp_path_factory.mktemp("everything")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
-        assert run.run(asked, folder, device="cpu") == []
+    assert run.run(asked, folder, device="cpu") == []
     return gather(folder)
 
 

@@ -36,6 +36,7 @@ def test_a_torch_model_becomes_a_report_whose_numbers_are_the_planes(
     assert kept
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_the_same_call_goes_on_where_it_was(
     plane: toys.Plane, images: Images, labels: Labels, tmp_path: Path
 ) -> None:
@@ -50,6 +51,7 @@ def test_the_same_call_goes_on_where_it_was(
         evaluate(plane, images, labels, eps=0.05, attacks=["pgd"], folder=tmp_path)
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_several_are_compared_over_the_images(
     plane: toys.Plane, images: Images, labels: Labels
 ) -> None:
@@ -64,6 +66,7 @@ def test_several_are_compared_over_the_images(
     assert made.answer.short == "sees stands best."
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_adversarial_images_are_kept_where_they_fool(
     plane: toys.Plane, images: Images, labels: Labels, tmp_path: Path
 ) -> None:
@@ -94,6 +97,7 @@ class Sealed(nn.Module):
         return found
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_a_network_without_gradient_meets_black_boxes_alone(
     plane: toys.Plane, images: Images, labels: Labels
 ) -> None:
@@ -269,6 +273,7 @@ def test_what_a_user_may_get_wrong_in_python_ends_in_one_line(
             evaluate(model, images, classes, **options)
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_one_attack_may_be_named_by_itself(
     plane: toys.Plane, images: Images, labels: Labels
 ) -> None:

@@ -6,7 +6,7 @@ import torch
 import toys
 from torch import nn
 
-from unfooled import evaluation
+from unfooled import evaluation, memory
 from unfooled.attack import Attack, find
 from unfooled.errors import InvalidInput, InvalidModel, JobFailed
 from unfooled.evaluation import Evaluation, evaluate, evaluate_split, gathered, judged
@@ -205,7 +205,7 @@ def test_nothing_depends_on_how_many_images_are_judged_at_once(
     labels[::5] = (labels[::5] + 1) % 3
     draws = Draws(0, "p", torch.arange(50) + 7)
     whole = evaluate(net, images, labels, find("pgd", steps=5), THREATS, draws=draws)
-    monkeypatch.setattr(evaluation, "_AT_ONCE", 7)
+    monkeypatch.setattr(memory, "_MOST", 7)
     parts = evaluate(net, images, labels, find("pgd", steps=5), THREATS, draws=draws)
     assert np.array_equal(parts.read_as, whole.read_as)
     assert np.array_equal(parts.ids, whole.ids)

@@ -44,6 +44,6 @@ def test_a_notebook_shows_a_figure_in_pixels_and_tells_its_numbers(small_report:
 
 
 def test_figures_are_drawn_once_for_all_pages(small_report: Report) -> None:
-    assert all_figures(small_report) is all_figures(small_report)
-    other = replace(small_report)
-    assert all_figures(other) is not all_figures(small_report)
+    first = all_figures(small_report)
+    assert all_figures(small_report) is first
+    assert all_figures(replace(small_report)) is not first

@@ -16,7 +16,7 @@ FLOORS = {
     "mathematics of one batch": [
         *("norms", "losses", "gradients", "randomness", "catalog", "hyperplane", "nearest"),
         *("geometry", "kernels", "layers", "chain", "borders", "l1_box", "victim", "specimens"),
-        *("affine", "blur", "drawn"),
+        *("affine", "blur", "drawn", "memory"),
     ],
     "nouns": [
         *("targets", "obfuscated", "tones", "warps", "boxes", "policies", "mixes"),
@@ -50,12 +50,13 @@ FLOORS = {
         "config",
         "jobs",
         "packing",
-        "ledger",
+        "parting",
         "pictures",
         "sweeping",
         "worker",
         "engine",
         "engines",
+        "ledger",
         "store",
         "run",
         "in_process",

@@ -138,6 +138,7 @@ def test_the_files_say_what_the_ruling_says() -> None:
     assert gate.both(list(rulings.values())).code == SHORT
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_a_finished_run_is_ruled_on(
     plane: toys.Plane, images: Images, labels: Labels, tmp_path: Path
 ) -> None:
@@ -154,6 +155,7 @@ def test_a_finished_run_is_ruled_on(
     assert ElementTree.fromstring((tmp_path / "gate.xml").read_bytes()).get("tests") == "2"
 
 
+@pytest.mark.usefixtures("unchecked", "short_probes")
 def test_assert_robust_is_silent_where_it_holds_and_else_fails_the_test(
     plane: toys.Plane, images: Images, labels: Labels
 ) -> None:

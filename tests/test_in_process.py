@@ -1,6 +1,6 @@
 import toys
 
-from unfooled.engine import Done, Failed
+from unfooled.engine import Done, Failed, Means
 from unfooled.in_process import in_process
 from unfooled.jobs import Job
 
@@ -16,11 +16,11 @@ def test_jobs_are_done_here_in_their_order_and_a_failure_takes_those_that_need_i
         return tuple(one.key.encode() for one in job.needs)
 
     failed = {}
-    for event in in_process(jobs, toys.perform, weights_of, workers=1):
+    for event in in_process(jobs, toys.perform, weights_of, Means()):
         if isinstance(event, Done):
             done.append(event.job.key)
         if isinstance(event, Failed):
             failed[event.job.key] = event.message
     assert done == ["first", "after first"]
     assert failed["raises"] == "ValueError: this job cannot be done"
-    assert failed["after raises"] == "the job that it needs failed"
+    assert failed["after raises"] == "a job that it needs failed"

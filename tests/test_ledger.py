@@ -109,7 +109,7 @@ def test_no_file_that_a_journal_names_is_removed(folder: Path, tmp_path: Path) -
     known.execute("UPDATE jobs SET sha256 = 'other'")
     known.execute("PRAGMA cache_spill = 1")
     known.executemany(
-        "INSERT INTO jobs VALUES (?, 'c', 'd', 'e', 1)", ((str(n) * 9,) for n in range(2000))
+        "INSERT INTO jobs VALUES (?, 'c', 'd', 'e', 1.0, 1)", ((str(n) * 9,) for n in range(2000))
     )
     hot = (folder / f"{ledger.NAME}-journal").read_bytes()
     known.rollback()

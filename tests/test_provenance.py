@@ -17,6 +17,7 @@ ENVIRONMENT = {
     "machine": "Linux",
     "device": "cpu",
     "workers": 1,
+    "engine": "local",
     "data": {
         **{"name": "stripes", "source": "here", "sha256": "ab", "classes": ["a", "b", "c"]},
         **{"channels": 1, "size": 8, "images": [1, 2, 3]},
@@ -65,7 +66,7 @@ def test_a_study_and_its_place_are_told_as_they_were_written(folder: Path) -> No
         ("study.json", ("more",), 1, "another version: study.more"),
         ("environment.json", ("data", "size"), 10**9, "another version: data.size"),
         ("environment.json", ("data", "classes"), "abc", "another version: data.classes"),
-        ("environment.json", ("workers",), None, "another version: workers"),
+        ("environment.json", ("workers",), "two", "another version: workers"),
     ],
 )
 def test_what_no_run_wrote_is_refused(

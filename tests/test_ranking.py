@@ -19,6 +19,8 @@ from unfooled.recipe import Plan, Recipe
 from unfooled.report import Report, gather
 from unfooled.study import Bundle, Certificates, Corruptions, Dose, Study, Sweep
 
+pytestmark = pytest.mark.usefixtures("quick_studies")
+
 FACTS = "facts/plain-0-0-pgd-Linf.npz"
 PLAN = Plan(epochs=1, batch_size=40, learning_rate=0.01)
 
@@ -57,9 +59,9 @@ def study() -> Study:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def made(quick_studies: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     folder = tmp_path_factory.mktemp("ablation")
-    assert run.run(study(), folder, device="cpu", workers=2) == []
+    assert run.run(study(), folder, device="cpu", workers=1) == []
     publishing.publish(gather(folder), folder)
     assert (folder / "report" / "results.pdf").read_bytes()[:5] == b"%PDF-"
     return gather(folder)

@@ -2,6 +2,7 @@ import json
 from pathlib import Path
 
 import pytest
+import quick
 import toys
 
 from unfooled import report, run, store
@@ -12,8 +13,7 @@ from unfooled.errors import RunRefused
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A finished run."""
     found = tmp_path_factory.mktemp("run")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
+    with quick.no_processes(), quick.short_probes():
         run.run(toys.study(), found, device="cpu")
     return found
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import toys
 
-from unfooled import dataset, report, run, store
-from unfooled.engine import Done
+from unfooled import auditing, columns, dataset, parting, report, run, store
+from unfooled.engine import Done, Progress
 from unfooled.errors import (
     DataMissing,
     InvalidModel,
@@ -16,16 +16,17 @@ from unfooled.errors import (
     RunRefused,
     UnknownName,
 )
+from unfooled.in_process import in_process
 from unfooled.recipe import Plan
 from unfooled.run import Step
-from unfooled.study import Sweep
+from unfooled.study import Certificates, Sweep
 
 JOBS = 18  # 2 recipes x 2 seeds x (training + 2 attacks + probes) + 2 x pictures
 
 
 @pytest.fixture
 def _serially(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run, "local", toys.serial)
+    monkeypatch.setattr("unfooled.engines.local.local", in_process)
 
 
 def told(folder: Path) -> str:
@@ -43,8 +44,9 @@ def steps_of(folder: Path, **changes: Any) -> list[Step]:
 def test_a_run_does_every_job_and_keeps_it(tmp_path: Path) -> None:
     steps = steps_of(tmp_path, source="# as written\n", note="only a test")
     assert steps[0] == Step(None, 0.0, 0, JOBS)
-    assert [step.finished for step in steps] == list(range(JOBS + 1))
-    assert all(isinstance(step.event, Done) for step in steps[1:])
+    ended = [step for step in steps if not isinstance(step.event, Progress)]
+    assert [step.finished for step in ended] == list(range(JOBS + 1))
+    assert all(isinstance(step.event, Done) for step in ended[1:])
     shares = [step.share for step in steps]
     assert shares == sorted(shares)
     assert shares[-1] == pytest.approx(1)
@@ -115,9 +117,31 @@ def test_worker_processes_give_the_same_numbers_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert run.run(toys.study(), tmp_path / "workers", device="cpu", workers=2) == []
-    monkeypatch.setattr(run, "local", toys.serial)
+    monkeypatch.setattr("unfooled.engines.local.local", in_process)
     assert run.run(toys.study(), tmp_path / "serial", device="cpu") == []
     assert told(tmp_path / "workers") == told(tmp_path / "serial")
+
+
+@pytest.mark.usefixtures("_serially")
+def test_work_that_is_cut_into_parts_gives_the_same_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    study = toys.study(seeds=1, certificates=Certificates((0.01,)))
+    assert run.run(study, tmp_path / "whole", device="cpu") == []
+    monkeypatch.setattr(parting, "_IMAGES", 40)
+    monkeypatch.setattr(parting, "_PASSES", 1.0)
+    assert run.run(study, tmp_path / "parts", device="cpu") == []
+    facts = {path.name for path in (tmp_path / "parts" / "facts").iterdir()}
+    for place in (1, 2, 3):
+        assert f"flips-0-0-fgsm-Linf-{place}of3.npz" in facts
+        assert f"plain-0-certified-{place}of3.npz" in facts
+    assert told(tmp_path / "parts") == told(tmp_path / "whole")
+    for name, column in columns.facts(tmp_path / "whole").items():
+        assert len(column) == len(columns.facts(tmp_path / "parts")[name]), name
+    judged = auditing.audit(tmp_path / "parts", data=None, device="cpu")
+    assert judged.failures == ()
+    (tmp_path / "parts" / "facts" / "flips-0-0-fgsm-Linf-2of3.npz").unlink()
+    assert report.gather(tmp_path / "parts").results.missing == ("flips-0",)
 
 
 @pytest.mark.usefixtures("_serially")
@@ -130,7 +154,7 @@ def test_a_training_that_fails_is_a_hole_and_the_others_go_on(tmp_path: Path) ->
     # The baseline is probed with images that are crafted on the other recipe's network.
     assert len(why) == len(failed) == JOBS // 2 + 2
     assert "loss became" in why["flips-0"]
-    assert why["flips-0-0-fgsm-Linf"] == "the training that it needs failed"
+    assert why["flips-0-0-fgsm-Linf"] == "a job that it needs failed"
     of_others = {name for name in why if not name.startswith("flips")}
     assert of_others == {"plain-0-probed", "plain-1-probed"}
     found = report.gather(tmp_path)
@@ -157,7 +181,9 @@ def test_what_cannot_work_is_found_out_before_any_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict[str, Any], error: type[Exception]
 ) -> None:
     monkeypatch.delenv("UNFOOLED_DATA", raising=False)
-    monkeypatch.setattr(run, "local", lambda *_, **__: pytest.fail("the training began"))
+    monkeypatch.setattr(
+        "unfooled.engines.local.local", lambda *_, **__: pytest.fail("the training began")
+    )
     with pytest.raises(error):
         run.run(toys.study(**changes), tmp_path, device="cpu")
 
@@ -232,7 +258,3 @@ def test_cuda_is_refused_where_there_is_none_and_auto_takes_what_is_there(
 def test_a_run_needs_a_worker(tmp_path: Path, workers: int) -> None:
     with pytest.raises(InvalidOption, match="at least 1"):
         run.run(toys.study(), tmp_path / "run", workers=workers)
-
-
-def test_there_is_at_least_one_core() -> None:
-    assert run.cores() >= 1

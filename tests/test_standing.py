@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import pytest
 import torch
@@ -6,11 +7,16 @@ import toys
 
 from unfooled.evaluating import evaluate
 from unfooled.report import Report
-from unfooled.shapes import Images, Labels
 from unfooled.standing import standing
 
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
-def judged(count: int, images: Images, labels: Labels, plane: toys.Plane) -> Report:
+
+@cache
+def judged(count: int) -> Report:
+    """So many networks, each with its plane a little farther off."""
+    plane, images = toys.plane(), toys.pictures(24, low=0.3, high=0.7)
+    labels = toys.read_by(plane, images)
     networks = {}
     for place in range(count):
         network = toys.plane()
@@ -20,17 +26,15 @@ def judged(count: int, images: Images, labels: Labels, plane: toys.Plane) -> Rep
     return evaluate(networks, images, labels, eps=0.002, attacks=["pgd"])
 
 
-def test_one_network_has_its_number(plane: toys.Plane, images: Images, labels: Labels) -> None:
-    short, sentence = standing(judged(1, images, labels, plane).results)
+def test_one_network_has_its_number() -> None:
+    short, sentence = standing(judged(1).results)
     assert short.endswith("stand.")
     assert sentence.startswith("At Linf eps 0.002, over 24 images (95\N{NO-BREAK SPACE}% interval)")
     assert "n0" in sentence
 
 
-def test_two_are_compared_and_more_are_counted(
-    plane: toys.Plane, images: Images, labels: Labels
-) -> None:
-    made = judged(5, images, labels, plane)
+def test_two_are_compared_and_more_are_counted() -> None:
+    made = judged(5)
     short, sentence = standing(made.results)
     assert short == "n0 leads."
     assert "of 5 networks, from the best to the worst" in sentence
@@ -48,9 +52,7 @@ def test_two_are_compared_and_more_are_counted(
         ("not shown", "Cannot tell."),
     ],
 )
-def test_the_short_answer_follows_the_verdict(
-    plane: toys.Plane, images: Images, labels: Labels, verdict: str, short: str
-) -> None:
-    results = judged(2, images, labels, plane).results
+def test_the_short_answer_follows_the_verdict(verdict: str, short: str) -> None:
+    results = judged(2).results
     told = tuple(replace(one, verdict=verdict) for one in results.comparisons)
     assert standing(replace(results, comparisons=told))[0] == short

@@ -238,6 +238,6 @@ def test_rows_are_written_with_the_job_or_not_at_all(folder: Path) -> None:
 def test_jobs_of_other_keys_are_forgotten(folder: Path) -> None:
     with store.opened(folder, {}) as ledger:
         ledger.put("second", "b", "attack", b"two", 0.5)
-        ledger.keep_only({"second"})
+        ledger.set_aside({"second"})
         assert ledger.named() == {"b": b"two"}
         assert ledger.seconds() == 0.5

@@ -136,5 +136,5 @@ def test_workers_end_with_their_killed_driver_and_another_run_can_go_on(
         with FileLock(path, timeout=60):
             assert path.exists()
 
-    monkeypatch.setattr(run, "local", lambda *_, **__: (one for one in ()))
+    monkeypatch.setattr("unfooled.engines.local.local", lambda *_, **__: (one for one in ()))
     assert run.run(study, tmp_path / "run", device="cpu") == []

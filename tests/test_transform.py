@@ -1,6 +1,7 @@
 """The contract of every transformation, how it is found, and how several go together."""
 
 import math
+from functools import cache
 from typing import Any
 
 import pytest
@@ -69,7 +70,12 @@ def shape(request: pytest.FixtureRequest) -> tuple[int, int]:
 
 @pytest.fixture
 def found(name: str, shape: tuple[int, int]) -> Transform:
-    channels, size = shape
+    return once(name, *shape)
+
+
+@cache
+def once(name: str, channels: int, size: int) -> Transform:
+    """Finding one tries it out, which takes longer than a test of it."""
     return transform.find(name, options(name, size), channels=channels, size=size)
 
 

@@ -10,6 +10,7 @@ from unfooled import gradients
 from unfooled.errors import InvalidModel
 from unfooled.gradients import frozen
 from unfooled.losses import cross_entropy, fooled, margin
+from unfooled.memory import Room
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.victim import Batch, Passes, Rows, Victim
@@ -25,7 +26,7 @@ def victim(model: nn.Module, labels: Labels, knows: str = "gradients", part: int
     def misread(rows: Rows, images: Images, logits: Logits) -> torch.Tensor:
         return fooled(logits, labels[rows])
 
-    return Victim(model.eval(), knows, Passes.none(labels), misread, part)
+    return Victim(model.eval(), knows, Passes.none(labels), misread, Room(part))
 
 
 @pytest.fixture
@@ -119,7 +120,7 @@ def test_success_is_what_the_judge_of_the_victim_says(net: nn.Module, images: Im
         asked.append(rows.tolist())
         return rows == 2
 
-    model = Victim(net.eval(), "gradients", Passes.none(labels), second)
+    model = Victim(net.eval(), "gradients", Passes.none(labels), second, Room(250))
     batch = Batch.of(model, images, labels, None, Draws(0)).keep(torch.tensor([7, 2]))
     for _ in range(2):
         batch.logits(batch.images)

@@ -6,8 +6,7 @@ Worker processes of the tests import this file too.
 import math
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 
@@ -17,9 +16,10 @@ from torch import Tensor, nn
 
 from unfooled import model, run, store
 from unfooled.dataset import Dataset, Split, assemble
-from unfooled.engine import Done, Event, Failed, Perform, Weights, WeightsOf
-from unfooled.errors import JobFailed, UnfooledError
+from unfooled.engine import Weights
+from unfooled.engines import local
 from unfooled.evaluation import Evaluation
+from unfooled.in_process import in_process
 from unfooled.jobs import Job
 from unfooled.layers import Standardise
 from unfooled.randomness import Draws
@@ -192,8 +192,15 @@ def perform(job: Job, weights: Weights, report: Callable[[float], None]) -> byte
     report(0.5)
     if job.kind == "raise":
         raise ValueError("this job cannot be done")
+    if job.kind == "gpu":
+        return f"{os.environ['CUDA_VISIBLE_DEVICES']} in {os.getpid()}".encode()
     if job.kind == "die":
         os.kill(os.getpid(), signal.SIGKILL)
+    if job.kind == "die once" and not Path(job.key).exists():
+        Path(job.key).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    if job.kind == "hang":
+        signal.pause()
     if job.kind == "hang up":
         os.closerange(3, 256)  # the pipe breaks while the process still lives
         signal.pause()
@@ -250,28 +257,10 @@ def dropping(*, channels: int, size: int, classes: int) -> nn.Module:
     return nn.Sequential(nn.Dropout(0.3), pyramid(channels=channels, size=size, classes=classes))
 
 
-def serial(
-    jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, *, workers: int
-) -> Iterator[Event]:
-    """An engine without processes, which take seconds to start."""
-    failed = set()
-    for one in jobs:
-        start = time.perf_counter()
-        try:
-            if failed & {needed.key for needed in one.needs}:
-                raise JobFailed("the training that it needs failed")
-            content = perform(one, weights_of(one), lambda share: None)
-        except UnfooledError as error:
-            failed.add(one.key)
-            yield Failed(one, str(error))
-        else:
-            yield Done(one, content, time.perf_counter() - start)
-
-
 def run_serially(study: Study, folder: Path, begun: Connection) -> None:
     """A whole run in this process; to be killed."""
     torch.set_num_threads(1)
-    run.local = serial
+    local.local = in_process
 
     def tell(step: run.Step) -> None:
         if step.event is None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-import toys
 
 from unfooled import cli
+from unfooled.in_process import in_process
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ def run(*arguments: str, cwd: Path) -> Ended:
         patch.delenv("UNFOOLED_DATA", raising=False)
         patch.setattr(sys, "argv", ["unfooled", *arguments])
         patch.setattr(signal, "signal", lambda *_: None)
-        patch.setattr("unfooled.run.local", toys.serial)
+        patch.setattr("unfooled.engines.local.local", in_process)
         with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as ended:
             cli.main()
     return Ended(int(ended.value.code or 0), out.getvalue(), err.getvalue())

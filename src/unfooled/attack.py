@@ -34,11 +34,12 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor, nn
 
-from unfooled import catalog
+from unfooled import catalog, memory
 from unfooled.borders import check_classes, check_input
 from unfooled.errors import InvalidThreat, JobFailed
 from unfooled.gradients import Model, frozen, part_size, quickened
 from unfooled.losses import fooled
+from unfooled.memory import Room
 from unfooled.norms import LP
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask
@@ -46,9 +47,6 @@ from unfooled.threat import Threat
 from unfooled.victim import Batch, Passes, Rows, Victim
 
 GIVEN = ("draws", "targets")  # keyword parameters of every attack that are no options
-# Images in hand at once. Not a pass, which `Batch` cuts smaller: with many in hand there are still
-# enough for full passes when most of them have been fooled.
-_AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
@@ -130,8 +128,18 @@ class Attack:
 
         Raises:
             InvalidInput, InvalidThreat, InvalidModel, JobFailed: as `sweep`.
+            OutOfMemory: memory has no room for one image; where it ends, fewer are in hand.
         """
-        return self.sweep(model, images, labels, [threat], draws=draws, targets=targets)[0].images
+        check_input(images, labels, targets)
+        ids = torch.arange(len(images)) if draws.ids is None else draws.ids
+
+        def one(part: slice) -> Images:
+            aims, own = None if targets is None else targets[part], draws.at(ids[part])
+            given = (model, images[part], labels[part], [threat])
+            return self.sweep(*given, draws=own, targets=aims)[0].images
+
+        size = memory.hand(images.shape[1:], images.device)
+        return torch.cat(list(memory.each(len(images), size, one)))
 
     def sweep(
         self,
@@ -156,6 +164,8 @@ class Attack:
             InvalidThreat: threats out of order, or of a norm that this attack does not know.
             InvalidModel: outputs or gradients that cannot be used.
             JobFailed: the attack returned NaN, or another shape than it was given.
+            OutOfMemory: memory has no room for a pass of one image beside those in hand, which are
+                the caller's to halve.
         """
         check_input(images, labels, targets)
         # Attacks may write into views of them.
@@ -166,15 +176,20 @@ class Attack:
             self.takes(threat)
         every = torch.arange(len(images), device=images.device)
         ids = every if draws.ids is None else draws.ids.to(images.device)
-        parts: list[list[Attacked]] = []
-        # A user's attack may draw from torch; what it draws shall depend on the draws alone.
-        with frozen(model), draws.step("torch").torch_state():
-            size, quick = part_size(model, images), quickened(model, images)
-            for part in every.split(_AT_ONCE):
+        with frozen(model):
+            room, quick = Room(part_size(model, images)), quickened(model, images)
+
+            def one(part: slice) -> list[Attacked]:
                 aims = None if targets is None else targets[part]
                 own = draws.at(ids[part])
-                one = _Run(self, quick, images[part], labels[part], aims, own, size)
-                parts.append(one.results(threats))
+                run = _Run(self, quick, images[part], labels[part], aims, own, room)
+                # A user's attack may draw from torch; that shall depend on the draws alone.
+                with draws.step("torch").torch_state():
+                    return run.results(threats)
+
+            size = memory.hand(images.shape[1:], images.device)
+            starts = range(0, len(images), size)
+            parts = [one(slice(start, start + size)) for start in starts]
         return [_joined(results) for results in zip(*parts, strict=True)]
 
     def takes(self, threat: Threat) -> None:
@@ -202,7 +217,7 @@ class _Run:
     labels: Labels
     targets: Labels | None
     draws: Draws
-    part: int
+    room: Room
 
     def results(self, threats: Sequence[Threat]) -> list[Attacked]:
         """One for each threat; the attack's function meets only images that still stand."""
@@ -278,7 +293,7 @@ class _Run:
             return done
 
         added = Passes.none(labels)
-        victim = Victim(self.model, self.attack.knows, added, succeeds, self.part)
+        victim = Victim(self.model, self.attack.knows, added, succeeds, self.room)
         found = function(
             victim,
             images,
@@ -329,7 +344,8 @@ class _Run:
     def _read(self, images: Images) -> Logits:
         """The logits, the quickest way; what counts in the end is what the judge reads."""
         with torch.no_grad():
-            return torch.cat([self.model(part) for part in images.split(self.part)])
+            parts = self.room.each(len(images), self.room.most, lambda p: self.model(images[p]))
+            return torch.cat(list(parts))
 
     def _back(self, images: Images, kept: Mask, found: object) -> Images:
         """The batch with the attacked images in their places."""

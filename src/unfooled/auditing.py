@@ -4,13 +4,13 @@ Nothing is trained or attacked anew, and nothing in the folder is written.
 """
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import nn
 
-from unfooled import catalog, loading, model, packing, provenance, rereading, store
+from unfooled import catalog, loading, model, packing, parting, provenance, rereading, store
 from unfooled.dataset import Split
 from unfooled.errors import RunRefused, UnfooledError, brief
 from unfooled.rejudging import Failure, Verified, gathered
@@ -84,7 +84,7 @@ def audit(folder: Path, *, data: Path | None, device: str) -> Verified:
     if environment["data"]["sha256"] != worker.data.sha256:
         sentence = "the images are others than those of the run"
         found.append(Failure("data", sentence, (worker.data.title,)))
-    finished = {name for name, _ in recorded.values()}
+    finished = parting.named(name for name, _ in recorded.values())
     told = list(_told(run, finished))
     every = [*found, *(failure for one in told for failure in one.failures)]
     return Verified(
@@ -121,7 +121,7 @@ def _notes(folder: Path, recorded: dict[str, tuple[str, str]]) -> Iterator[str]:
         yield f"{len(unknown):,} files are of no job in the ledger, such as {min(unknown)}"
 
 
-def _told(run: _Run, finished: set[str]) -> Iterator[Told]:
+def _told(run: _Run, finished: Mapping[str, Sequence[str]]) -> Iterator[Told]:
     """Every finished job of every network."""
     study = run.study
     for index in range(len(study.recipes)):
@@ -137,8 +137,7 @@ def _told(run: _Run, finished: set[str]) -> Iterator[Told]:
                 yield Told(failures=(Failure("weights", sentence, (name,)),))
                 continue
             for kind, place, judge in _kinds(study):
-                own = study.job_name(kind, index, seed, place)
-                if own in finished:
+                for own in finished.get(study.job_name(kind, index, seed, place), ()):
                     yield _of_job(run, network, place, own, judge)
 
 

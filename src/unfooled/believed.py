@@ -5,14 +5,14 @@ nobody can see here; that they have the kinds, the shapes and the ranges that fa
 seen, and that those of one study belong together. Then all that is made of them is at worst wrong.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from unfooled import packing
+from unfooled import packing, parting
 from unfooled.certified import Certified
 from unfooled.check import ORDER
 from unfooled.corrupted import Corrupted
@@ -99,19 +99,18 @@ def head(content: bytes) -> dict[str, Any]:
         raise InvalidData(f"its head is damaged: {place}: {first['msg']}") from errors
 
 
-def attacked(content: bytes, sweep: Sweep, classes: int) -> Evaluation:
+def attacked(parts: Sequence[bytes], sweep: Sweep, classes: int) -> Evaluation:
     """The facts of an attack.
 
     Args:
-        content: of the file.
+        parts: what its files hold, of which each is about some of the images.
         sweep: whose facts they must be.
         classes: of the data.
 
     Raises:
         InvalidData: they are damaged, or those of another attack.
     """
-    arrays = packing.unpacked(content)
-    arrays.pop("adversarial", None)  # for `unfooled verify` alone
+    arrays = _joined(parts)
     targets: _Form = {"targets": ("i", "n")} if "targets" in arrays else {}
     found = _made(Evaluation.of_arrays, _fitting(arrays, {**_ATTACKED, **targets}, classes))
     steps = np.diff(found.ids)
@@ -123,18 +122,18 @@ def attacked(content: bytes, sweep: Sweep, classes: int) -> Evaluation:
     return found
 
 
-def corrupted(content: bytes, study: Study, classes: int) -> Corrupted:
+def corrupted(parts: Sequence[bytes], study: Study, classes: int) -> Corrupted:
     """What a network reads under the study's corruptions; refuses as `attacked`."""
-    found = _made(Corrupted.of_arrays, _fitting(packing.unpacked(content), _CORRUPTED, classes))
+    found = _made(Corrupted.of_arrays, _fitting(_joined(parts), _CORRUPTED, classes))
     asked = study.corruptions
     if asked is None or (found.names, found.severities) != (asked.names, asked.severities):
         raise InvalidData("these are the facts of other corruptions")
     return found
 
 
-def certified(content: bytes, study: Study, classes: int) -> Certified:
+def certified(parts: Sequence[bytes], study: Study, classes: int) -> Certified:
     """Which images are shown to stand, and which fall; refuses as `attacked`."""
-    found = _made(Certified.of_arrays, _fitting(packing.unpacked(content), _CERTIFIED, classes))
+    found = _made(Certified.of_arrays, _fitting(_joined(parts), _CERTIFIED, classes))
     asked = study.certificates
     if asked is None or (found.norm, found.eps) != (asked.norm, asked.eps):
         raise InvalidData("these are the facts of other certificates")
@@ -187,6 +186,17 @@ def together(study: Study, found: Mapping[Any, Evaluation]) -> None:
         where = np.searchsorted(known, one.ids).clip(max=len(known) - 1)
         if (known[where] != one.ids).any() or (widest.labels[at][where] != one.labels).any():
             raise InvalidData(f"{name} is about images that the largest sample has not")
+
+
+def _joined(parts: Sequence[bytes]) -> Arrays:
+    """The arrays of all parts of a job, without the images, which are `unfooled verify`'s alone."""
+    found = [packing.unpacked(part) for part in parts]
+    for arrays in found:
+        arrays.pop("adversarial", None)
+    try:
+        return parting.joined(found)
+    except (ValueError, KeyError) as error:
+        raise InvalidData(f"its parts do not fit together: {brief(error)}") from error
 
 
 def _made(make: Callable[[Arrays], _Found], arrays: Arrays) -> _Found:

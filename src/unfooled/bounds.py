@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from unfooled import interval
+from unfooled import interval, memory
 from unfooled.backward import Chain, chain
 from unfooled.branching import Branched, branched
 from unfooled.condensed import condensed, whole
@@ -95,15 +95,16 @@ def examined(
     if not (slopes >= 0 and branches >= 0):
         raise InvalidOption(f"slopes and branches must be 0 or more, not {slopes} and {branches}")
     doubled = _doubled(model)
-    stands, falls = [], []
     with frozen(model), frozen(doubled), torch.no_grad():
         network = chain(doubled, images.double())
-        for part, own in zip(images.split(_AT_ONCE), labels.split(_AT_ONCE), strict=True):
-            found = _Ladder(doubled, network, Witness(model, threat, part, own), slopes, branches)
-            verdicts = found.climbed()
-            stands.append(verdicts.stands)
-            falls.append(verdicts.falls)
-    return Verdicts(torch.cat(stands), torch.cat(falls))
+
+        def one(part: slice) -> Verdicts:
+            witness = Witness(model, threat, images[part], labels[part])
+            return _Ladder(doubled, network, witness, slopes, branches).climbed()
+
+        found = list(memory.each(len(images), _AT_ONCE, one))
+    stands, falls = (torch.cat([getattr(v, name) for v in found]) for name in ("stands", "falls"))
+    return Verdicts(stands, falls)
 
 
 def fallen(model: nn.Module, images: Images, labels: Labels, threat: Threat) -> Mask:

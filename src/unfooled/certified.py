@@ -10,15 +10,13 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from unfooled import bounds
+from unfooled import bounds, memory
 from unfooled.bounds import Verdicts
 from unfooled.dataset import Split
 from unfooled.gradients import home
 from unfooled.shapes import Images, Labels
 from unfooled.study import Certificates
 from unfooled.threat import Threat
-
-_AT_ONCE = 1000  # images
 
 
 @dataclass(frozen=True)
@@ -82,9 +80,8 @@ def certified(
         falls = bounds.fallen(model, images, labels, threat)
         return Verdicts(torch.zeros_like(falls), falls)
 
-    parts = []
-    for part in ids.split(_AT_ONCE):
-        images, labels = split.pixels(part).to(device), split.labels[part].to(device)
+    def one_part(part: slice) -> Bool[Tensor, "2 e m"]:
+        images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
         now = Verdicts(torch.ones_like(labels, dtype=torch.bool), torch.zeros_like(labels) > 0)
         rows = []
         for one in asked.eps:
@@ -96,7 +93,9 @@ def certified(
                     stands[which], falls[which] = found.stands, found.falls
             now = Verdicts(stands, falls)
             rows.append(torch.stack([stands, falls]))
-        parts.append(torch.stack(rows, dim=1).cpu())
+        return torch.stack(rows, dim=1).cpu()
+
+    parts = list(memory.each(len(ids), split.hand(device), one_part))
     found_in_all: Bool[Tensor, "2 e n"] = torch.cat(parts, dim=2)
     stands_of_all, falls_of_all = found_in_all.numpy()
     return Certified(asked.norm, asked.eps, ids.numpy(), stands_of_all, falls_of_all)

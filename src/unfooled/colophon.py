@@ -88,10 +88,17 @@ def machine(report: Report) -> Table:
         ("unfooled", environment["unfooled"]),
         ("Python", f"{environment['python']} on {environment['machine']}"),
         ("packages", packages),
-        ("device", f"{environment['device']}, {environment['workers']} workers"),
+        ("device", environment["device"]),
+        ("workers", _workers(environment)),
         ("work", f"{report.seconds:,.0f} seconds, summed over the workers"),
     )
     return Table("Versions and data", ("what", "value"), rows)
+
+
+def _workers(environment: Mapping[str, Any]) -> str:
+    """What did the jobs, and how many at once."""
+    count, by = environment["workers"], environment.get("engine", "local")
+    return f"{'as many as had room' if count is None else count}, by {by}"
 
 
 def layers(layers: Sequence[Layer]) -> Table:

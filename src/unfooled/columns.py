@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from unfooled import store
+from unfooled import parting, store
 from unfooled.believed import attacked
 from unfooled.errors import RunRefused
 from unfooled.evaluation import Evaluation
@@ -57,14 +57,14 @@ def facts(folder: Path | str, *, allow: Collection[str] = ()) -> dict[str, NDArr
 def _parts(folder: Path, study: Study, classes: int) -> Iterator[dict[str, NDArray[Any]]]:
     """The rows of each finished attack, in the study's order."""
     kept = {name: (file, sha256) for file, (name, sha256) in store.files(folder).items()}
+    whole = parting.named(kept)
     for place, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             for sweep, used in enumerate(study.sweeps):
                 name = study.job_name("attack", place, seed, sweep)
-                if name not in kept:
-                    continue
-                found = attacked(store.whole(folder, *kept[name]), used, classes)
-                yield _rows(recipe.name, seed, used.title, found)
+                if parts := whole.get(name):
+                    contents = [store.whole(folder, *kept[part]) for part in parts]
+                    yield _rows(recipe.name, seed, used.title, attacked(contents, used, classes))
 
 
 def _rows(recipe: str, seed: int, attack: str, found: Evaluation) -> dict[str, NDArray[Any]]:

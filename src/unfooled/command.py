@@ -7,7 +7,7 @@ imported inside, so that --help is quick. What several commands ask alike stands
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -74,7 +74,40 @@ Device = Annotated[str, typer.Option(help="auto, cpu or cuda.", autocompletion=c
 Out = Annotated[
     Path | None, typer.Option("--out", help="Folder of the run; runs/NAME-NORM-EPS if none.")
 ]
-Workers = Annotated[int | None, typer.Option(help="Processes; one a core if not given.")]
+Workers = Annotated[
+    int | None, typer.Option(help="Jobs at once; one a core, or a GPU, if not given.")
+]
+TimeLimit = Annotated[
+    float | None, typer.Option(help="Seconds that a job may take before it counts as failed.")
+]
+Engine = Annotated[
+    str,
+    typer.Option(
+        help="What does the jobs; see: unfooled list engines.", autocompletion=completing.engines
+    ),
+]
+Address = Annotated[
+    str | None, typer.Option(help="Of the engine's cluster; for ray, auto or ray://HOST:PORT.")
+]
+
+
+def means(
+    device: str,
+    workers: int | None,
+    time_limit: float | None,
+    engine: str,
+    address: str | None,
+) -> dict[str, Any]:
+    """How the work is done, as `run.run` takes it."""
+    return {
+        "device": device,
+        "workers": workers,
+        "limit": time_limit,
+        "by": engine,
+        "options": {} if address is None else {"address": address},
+    }
+
+
 # Where else a run is kept. The value may be left out: see `whole`.
 Tensorboard = Annotated[
     str | None,

@@ -41,6 +41,13 @@ def devices(begun: str) -> list[str]:
     return _beginning(begun, ("auto", "cpu", "cuda"))
 
 
+def engines(begun: str) -> list[str]:
+    """Of what does the jobs."""
+    from unfooled import catalog
+
+    return _beginning(begun, catalog.names("engines"))
+
+
 def listed(begun: str) -> list[str]:
     """Of what `unfooled list` takes."""
     return _beginning(begun, LISTED)

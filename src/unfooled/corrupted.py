@@ -5,18 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unfooled import corruption
+from unfooled import corruption, memory
 from unfooled.dataset import Split
 from unfooled.evaluation import read
 from unfooled.gradients import home, predict
 from unfooled.randomness import Draws
 from unfooled.shapes import Labels
-
-_AT_ONCE = 1000  # images
 
 
 @dataclass(frozen=True)
@@ -76,12 +73,16 @@ def corrupted(
     device = home(model)
     found = [corruption.find(name) for name in names]
     read_as = np.empty((len(names), len(severities), len(ids)), np.int64)
-    for part in torch.arange(len(ids)).split(_AT_ONCE):
+
+    def one_part(part: slice) -> None:
         images = split.pixels(ids[part])
         for row, one in enumerate(found):
             own = draws.step(one.name).at(ids[part])
             for column, severity in enumerate(severities):
                 worse = one.apply(images, severity, draws=own)
-                read_as[row, column, part.numpy()] = read(predict(model, worse.to(device)))
+                read_as[row, column, part] = read(predict(model, worse.to(device)))
+
+    for _ in memory.each(len(ids), split.hand(device), one_part):
+        pass
     labels = split.labels[ids].cpu().numpy()
     return Corrupted(tuple(names), tuple(severities), ids.numpy(), labels, read_as)

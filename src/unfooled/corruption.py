@@ -29,13 +29,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from unfooled import catalog
+from unfooled import catalog, memory
 from unfooled.errors import InvalidOption, InvalidTransform, UnfooledError
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
 
 SEVERITIES = (1, 2, 3, 4, 5)
-_AT_ONCE = 1000  # images; what lies between is then small enough for every memory
 _SIDE = 28  # pixels of the images that the published lengths are meant for
 
 
@@ -65,8 +64,13 @@ class Corruption:
             )
         if not len(images):
             return images.clone()
-        parts = torch.arange(len(images), device=images.device).split(_AT_ONCE)
-        return torch.cat([self._part(images[p], severity, draws.keep(p)) for p in parts])
+
+        def one(part: slice) -> Images:
+            own = torch.arange(part.start, part.stop, device=images.device)
+            return self._part(images[part], severity, draws.keep(own))
+
+        size = memory.hand(images.shape[1:], images.device)
+        return torch.cat(list(memory.each(len(images), size, one)))
 
     def _part(self, images: Images, severity: int, draws: Draws) -> Images:
         try:

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unfooled import attack, dataset, evaluation, loading, targets
+from unfooled import attack, dataset, evaluation, loading, memory, targets
 from unfooled.attack import Attack
 from unfooled.dataset import Dataset
 from unfooled.errors import InvalidData, InvalidInput, InvalidModel, InvalidOption
@@ -192,7 +192,13 @@ def craft(saved: Saved, order: Order) -> Crafted:
         InvalidInput: every image belongs to the class that is wanted.
         InvalidModel: the attack follows the gradient, and the network gives none.
         InvalidModel, JobFailed: as `evaluation.judged`.
+        OutOfMemory: memory has no room for so many images, all of which it returns.
     """
+    with memory.needed(f"crafting {order.n} images", "fewer images"):
+        return _crafted(saved, order)
+
+
+def _crafted(saved: Saved, order: Order) -> Crafted:
     saved.loaded.takes(order.attack)
     ids = saved.data.test.sample(order.n)
     images, labels = saved.sampled(order.n)

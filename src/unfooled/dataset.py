@@ -23,7 +23,7 @@ from jaxtyping import UInt8
 from numpy.typing import NDArray
 from torch import Tensor
 
-from unfooled import catalog
+from unfooled import catalog, memory
 from unfooled.errors import InvalidData, UnfooledError
 from unfooled.randomness import Draws
 from unfooled.shapes import ByteImages, Images, Labels
@@ -47,6 +47,10 @@ class Split:
     def pixels(self, which: Labels | None = None) -> Images:
         """The images (those with these positions) as float in [0, 1]."""
         return (self.images if which is None else self.images[which]).float().div_(255)
+
+    def hand(self, device: torch.device) -> int:
+        """How many of the images are worked on at once; see `memory.hand`."""
+        return memory.hand(self.images.shape[1:], device)
 
     def sample(self, n: int) -> Labels:
         """Positions of n images, drawn once and for all; every position when n is not less.

@@ -14,7 +14,7 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor, nn
 
-from unfooled import normalisation, pulse
+from unfooled import memory, normalisation, pulse
 from unfooled.borders import check_input
 from unfooled.errors import brief
 from unfooled.finding import AT_ONCE, ROUNDING, Case, Finding, answers
@@ -42,13 +42,17 @@ def examine(model: nn.Module, images: Images, labels: Labels, classes: int) -> l
 
     Raises:
         InvalidInput: images or labels are not what they should be, whatever the model is.
+        OutOfMemory: memory has no room for it, which says nothing about the model.
     """
     check_input(images, labels)
     found = [_mode(model)]
-    with Draws(0, "doctor").torch_state(), frozen(model):
+    room = memory.needed(f"examining a network on {len(images)} images", "fewer images")
+    with room, Draws(0, "doctor").torch_state(), frozen(model):
         try:
             logits = answers(model, images, AT_ONCE)
         except Exception as error:  # whatever a user's network raises
+            if memory.exhausted(error):
+                raise
             sentence = f"it cannot read images {list(images.shape[1:])}: {brief(error)}"
             return [*found, Finding("forward", "refused", sentence)]
         case = Case(model, images, labels, classes, logits)
@@ -68,6 +72,8 @@ def _tried(name: str, check: Callable[[Case], Finding], case: Case) -> Finding:
     try:
         return check(case)
     except Exception as error:  # whatever a user's network raises
+        if memory.exhausted(error):
+            raise
         return Finding(name, "refused", f"it raised while this was examined: {brief(error)}")
 
 
@@ -201,6 +207,8 @@ def _batch(case: Case) -> Finding:
         try:
             found = answers(case.model, some, size)
         except Exception as error:  # whatever a user's network raises
+            if memory.exhausted(error):
+                raise
             sentence = f"it cannot read {size} images at a time: {brief(error)}"
             return Finding("batch", "refused", sentence, size)
         worst = max(worst, _apart(case.logits[: len(some)], found))

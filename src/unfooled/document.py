@@ -56,7 +56,8 @@ class Environment:
         packages: the versions that decide numbers.
         machine: system and processor.
         device: "cpu", or the name of a GPU.
-        workers: processes.
+        engine: what did the jobs; a name in `engines/`, or "in process".
+        workers: jobs at once; null where the engine took what room there was.
         data: the images.
         seconds: of work, summed over all workers.
         note: what a reader must know about these data.
@@ -68,9 +69,10 @@ class Environment:
     packages: dict[str, str]
     machine: str
     device: str
-    workers: int
+    workers: int | None
     data: Data
     seconds: float
+    engine: str = "local"
     note: str = ""
     command: str = ""
 

@@ -54,6 +54,10 @@ class JobFailed(UnfooledError):
     """A training or an attack that ended without a result."""
 
 
+class OutOfMemory(JobFailed):
+    """Memory has no room for the work on one image, or for what cannot be halved."""
+
+
 class TrackingFailed(UnfooledError):
     """A place besides the run's folder that could not be written to; the run is whole."""
 

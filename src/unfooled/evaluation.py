@@ -5,7 +5,7 @@ An `Evaluation` holds facts for each image. Accuracies, intervals and verdicts a
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from unfooled import memory
 from unfooled.attack import Attack, Attacked
 from unfooled.borders import check_classes, check_input
 from unfooled.dataset import Split
@@ -23,9 +24,6 @@ from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits
 from unfooled.threat import Threat
 
-_AT_ONCE = (
-    1000  # images attacked and judged before the next: memory does not grow with their number
-)
 UNREAD = -1  # what a model reads whose logits are not finite: nothing, so never the label
 
 
@@ -157,15 +155,14 @@ def evaluate(
     check_input(images, labels, targets)
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
 
-    def parts() -> Iterator[Evaluation]:
-        for part in torch.arange(len(images), device=images.device).split(_AT_ONCE):
-            aims = None if targets is None else targets[part]
-            own = draws.at(ids[part.to(ids.device)])
-            yield judged(
-                model, images[part], labels[part], attack, threats, draws=own, targets=aims
-            )[0]
+    def one(part: slice) -> Evaluation:
+        aims = None if targets is None else targets[part]
+        own = draws.at(ids[part])
+        given = (model, images[part], labels[part], attack, threats)
+        return judged(*given, draws=own, targets=aims)[0]
 
-    return gathered(parts(), len(images))
+    size = memory.hand(images.shape[1:], images.device)
+    return gathered(memory.each(len(images), size, one), len(images))
 
 
 def evaluate_split(
@@ -188,20 +185,20 @@ def evaluate_split(
         split: of a data set.
         ids: positions of the images in the split.
         draws: their chance; numbered by `ids`.
-        seen: called with the facts of some images and with those images, until all are through.
+        seen: called with the facts of some images and with those images, until all are through. It
+            must keep nothing where it raises.
     """
     device = home(model)
 
-    def parts() -> Iterator[Evaluation]:
-        for part in torch.arange(len(ids)).split(_AT_ONCE):
-            images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
-            aims = None if targets is None else targets[part].to(device)
-            own = draws.at(ids[part])
-            facts, found = judged(model, images, labels, attack, threats, draws=own, targets=aims)
-            seen(facts, found)
-            yield facts
+    def one(part: slice) -> Evaluation:
+        images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
+        aims = None if targets is None else targets[part].to(device)
+        own = draws.at(ids[part])
+        facts, found = judged(model, images, labels, attack, threats, draws=own, targets=aims)
+        seen(facts, found)
+        return facts
 
-    return gathered(parts(), len(ids))
+    return gathered(memory.each(len(ids), split.hand(device), one), len(ids))
 
 
 def untouched(
@@ -212,9 +209,12 @@ def untouched(
     Args:
         model, split, ids, attack, threats: as in `evaluate_split`.
     """
-    device, reads = home(model), list[NDArray[np.int64]]()
-    for part in ids.split(_AT_ONCE):
-        reads.append(read(predict(model, split.pixels(part).to(device))))
+    device = home(model)
+
+    def one(part: slice) -> NDArray[np.int64]:
+        return read(predict(model, split.pixels(ids[part]).to(device)))
+
+    reads = list(memory.each(len(ids), split.hand(device), one))
     clean, shape = np.concatenate(reads), (len(threats), len(ids))
     reading, nothing = np.broadcast_to(clean, shape).copy(), np.zeros(shape, dtype=np.int64)
     labels = split.labels[ids].numpy()
@@ -309,7 +309,10 @@ def judged(
     pairs = list(zip(ordered, found, strict=True))
     ids = torch.arange(len(images)) if draws.ids is None else draws.ids
     read_as = np.stack([read(predict(model, one.images)) for one in found])
-    inside = np.stack([_array(t.allows(images, one.images)) for t, one in pairs])
+    far = [threat.distance(images, one.images) for threat, one in pairs]
+    inside = np.stack(
+        [_array(t.reaches(own, one.images)) for own, (t, one) in zip(far, pairs, strict=True)]
+    )
     facts = Evaluation(
         attack=attack.name,
         threats=tuple(ordered),
@@ -318,7 +321,7 @@ def judged(
         targets=None if targets is None else _array(targets),
         clean=read(clean_logits),
         read_as=read_as,
-        distance=np.stack([_array(t.distance(images, one.images)) for t, one in pairs]),
+        distance=np.stack([_array(own) for own in far]),
         inside=inside,
         read_at_8bit=read_as.copy(),
         inside_at_8bit=inside.copy(),

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
+from unfooled import memory
 from unfooled.chain import chain
 from unfooled.errors import InvalidInput, InvalidModel
 from unfooled.kernels import Quick, forget, laid
@@ -92,7 +93,9 @@ def quickened(model: nn.Module, images: Images) -> Model:
     forget()
     try:
         found = chain(model, images)
-    except Exception:  # as in `_alike`
+    except Exception as error:  # as in `_alike`
+        if memory.exhausted(error):
+            raise
         found = None
     if found is not None and found.known:
         return partial(_rounded_up, found)
@@ -111,7 +114,9 @@ def _alike(way: Model, plain: Model, images: Images) -> bool:
             torch.allclose(one, two, rtol=_SAME, atol=_SAME * float(one.abs().max()))
             for one, two in zip(_looked_at(plain, images), _looked_at(way, images), strict=True)
         )
-    except Exception:  # whatever it is: torch's own way meets it too, and says so, or does not
+    except Exception as error:  # torch's own way meets it too, and says so, or does not
+        if memory.exhausted(error):  # with fewer images in hand the same way shall be taken
+            raise
         return False
 
 
@@ -158,15 +163,21 @@ def predict(model: nn.Module, images: Images, *, batch: int | None = None) -> Lo
     """The logits of any number of images, in eval mode, without gradients, in torch's own way.
 
     Larger batches than the default are slower on a CPU: their layers leave the cache, and are given
-    back to the system and zeroed again each time.
+    back to the system and zeroed again each time. Where memory ends they are smaller.
+
+    Raises:
+        InvalidInput: there are no images.
+        InvalidModel: see `forward`.
+        OutOfMemory: memory has no room for one image.
     """
     if not len(images):
         raise InvalidInput("there are no images to read")
     size = batch or _READ.get(images.device.type, 500)
     with frozen(model), torch.no_grad():
         # Of about one size: a last part of one image is more than some networks can read.
-        parts = images.chunk(-(-len(images) // size))
-        return torch.cat([forward(model, part.clone()) for part in parts])
+        even = memory.evened(len(images), size)
+        parts = memory.each(len(images), even, lambda part: forward(model, images[part].clone()))
+        return torch.cat(list(parts))
 
 
 class _Widest(TorchFunctionMode):

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import version
 from typing import Any
 
@@ -13,11 +13,13 @@ from unfooled import (
     catalog,
     defence,
     model,
+    parting,
     pictures,
     probing,
     transform,
 )
 from unfooled.dataset import Dataset
+from unfooled.parting import WHOLE, Part
 from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
 
@@ -44,6 +46,7 @@ class Job:
             that an attack crafts on, and last the certificates of images that it may spare; none
             for a training.
         cost: roughly how long it takes, in passes of one image through the network.
+        part: of its images; see `parting`.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class Job:
     key: str
     needs: "tuple[Job, ...]"
     cost: float
+    part: Part = WHOLE
 
     @property
     def depth(self) -> int:
@@ -61,58 +65,82 @@ class Job:
 
     def name(self, study: Study) -> str:
         """Unique within a study."""
-        return study.job_name(self.kind, self.recipe, self.seed, self.sweep)
+        own = study.job_name(self.kind, self.recipe, self.seed, self.sweep)
+        return parting.name(own, self.part)
 
 
 def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     """All jobs of a study: the trainings, longest first, then what is done with the networks."""
     found: list[Job] = []
+    made = maker(data, device)
     base = {
         "format": FORMAT,
-        "unfooled": __version__,
-        "packages": [version(name) for name in _DECIDE],
+        "unfooled": made["unfooled"],
+        "packages": [made[name] for name in _DECIDE],
         "device": device,
-        "data": data.sha256,
+        "data": made["data"],
         "model": [] if study.given else [study.model, model.fingerprint(study.model)],
     }
     plain = study.plain()
     trainings = _trainings(study, data, base)
     judged = {job.key: _judged(study, plain, job) for job in trainings.values()}
-    measured = _others(study, data)
+    measured, n = _others(study, data), len(data.split(study.split))
     for (index, seed), train in trainings.items():
         found.append(train)
         others = tuple(
             job for (other, at), job in trainings.items() if at == seed and other != index
         )
         shown: tuple[Job, ...] = ()
-        for kind, what, cost in measured:
-            key = _key({"train": judged[train.key], kind: what, "split": study.split})
-            found.append(Job(kind, index, seed, 0, key, (train,), cost))
-            shown = (found[-1],) if kind == CERTIFIED else shown
+        for kind, what, images, cost in measured:
+            decides = {"train": judged[train.key], kind: what, "split": study.split}
+            own = _parted(Job(kind, index, seed, 0, "", (train,), cost), decides, images)
+            found += own
+            shown = tuple(own) if kind == CERTIFIED else shown
         for place, sweep in enumerate(study.sweeps):
             networks = (train, *others) if sweep.uses_surrogates else (train,)
             spare = shown if study.certificates and study.certificates.spares(sweep) else ()
             met = [judged[job.key] for job in networks]
-            own = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
-            what = {"train": met, "sweep": own, "split": study.split}
-            what |= {"spared": [job.key for job in spare]} if spare else {}
-            cost = _attack_cost(sweep, len(data.split(study.split)), len(data.classes))
-            job = Job("attack", index, seed, place, _key(what), (*networks, *spare), cost)
-            found.append(job)
+            sweeps = [plain["sweeps"][place], _fingerprints(sweep.attack, sweep.options)]
+            decides = {"train": met, "sweep": sweeps, "split": study.split}
+            decides |= {"spared": [job.key for job in spare]} if spare else {}
+            images = min(sweep.images or n, n)
+            cost = _attack_cost(sweep, images, len(data.classes))
+            job = Job("attack", index, seed, place, "", (*networks, *spare), cost)
+            found += _parted(job, decides, images)
         beside = _surrogate(trainings, index, seed)
         met = [judged[job.key] for job in (train, *beside)]
         form = [field.name for field in fields(probing.Probed)]
         asked = [form, plain["audit"], study.threat.norm, study.threat.eps]
         key = _key({"train": met, "probed": asked, "split": study.split})
-        cost = float(probing.COST * min(study.audit.images, len(data.split(study.split))))
+        cost = float(probing.COST * min(study.audit.images, n))
         found.append(Job("probed", index, seed, 0, key, (train, *beside), cost))
         if seed == 0:
             one = study.sweeps[0]
-            own = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
-            first = [*own, pictures.COUNT, pictures.STEPS]
+            first = [plain["sweeps"][0], _fingerprints(one.attack, one.options)]
+            first += [pictures.COUNT, pictures.STEPS]
             key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
     return sorted(found, key=lambda job: (job.depth, -job.cost))
+
+
+def maker(data: Dataset, device: str) -> dict[str, str]:
+    """What decides the result of every job, by name; the keys are made of it too."""
+    versions = {name: version(name) for name in _DECIDE}
+    made = {"unfooled": __version__, "format": str(FORMAT), **versions}
+    return {**made, "device": device, "data": data.sha256}
+
+
+def _parted(job: Job, decides: Mapping[str, Any], images: int) -> list[Job]:
+    """A job on so many images as one, or as several of which each is about some of them."""
+    return [
+        replace(
+            job,
+            key=_key(decides if part == WHOLE else {**decides, "part": part}),
+            cost=job.cost / part[1],
+            part=part,
+        )
+        for part in parting.parts(images, job.cost)
+    ]
 
 
 def _surrogate(trainings: Mapping[tuple[int, int], Job], recipe: int, seed: int) -> tuple[Job, ...]:
@@ -134,20 +162,20 @@ def _judged(study: Study, plain: Mapping[str, Any], train: Job) -> list[Any]:
     return [train.key, plain["recipes"][train.recipe]["input"], own]
 
 
-def _others(study: Study, data: Dataset) -> list[tuple[str, Any, float]]:
-    """What is measured of each network besides attacks: the kind, what decides it, its cost."""
-    plain, found = study.plain(), list[tuple[str, Any, float]]()
+def _others(study: Study, data: Dataset) -> list[tuple[str, Any, int, float]]:
+    """What is measured of each network besides attacks: kind, what decides it, images, cost."""
+    plain, found = study.plain(), list[tuple[str, Any, int, float]]()
     n = len(data.split(study.split))
     if study.corruptions is not None:
         own = [catalog.fingerprint(name) for name in study.corruptions.names]
         passes = len(study.corruptions.names) * len(study.corruptions.severities)
         images = min(study.corruptions.images or n, n)
-        found.append(("corrupted", [plain["corruptions"], own], 3.0 * passes * images))
+        found.append(("corrupted", [plain["corruptions"], own], images, 3.0 * passes * images))
     if study.certificates is not None:
         images = min(study.certificates.images or n, n)
         one = _CROWN + _SLOPE * study.certificates.slopes + _PART * study.certificates.branches
         cost = one * images * len(study.certificates.eps)
-        found.append((CERTIFIED, plain["certificates"], cost))
+        found.append((CERTIFIED, plain["certificates"], images, cost))
     return found
 
 
@@ -191,4 +219,4 @@ def _training_cost(recipe: Recipe, data: Dataset) -> float:
 def _attack_cost(sweep: Sweep, images: int, classes: int) -> float:
     found = attack.find(sweep.attack, **sweep.options)
     each = classes - 1 if sweep.targets == "every" else 1
-    return float(min(sweep.images or images, images) * each * len(sweep.eps) * (1 + found.cost))
+    return float(images * each * len(sweep.eps) * (1 + found.cost))

@@ -19,11 +19,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import nn
 
-from unfooled import attack, doctor
+from unfooled import attack, doctor, evaluation, memory
 from unfooled.attack import Attack
 from unfooled.dataset import Split
 from unfooled.errors import InvalidData, InvalidThreat, brief
-from unfooled.evaluation import UNREAD, judged, read
+from unfooled.evaluation import UNREAD, read
 from unfooled.finding import ROUNDING, Finding
 from unfooled.gradients import forward, frozen, gradient, predict
 from unfooled.losses import margin
@@ -157,6 +157,8 @@ def probed(
 ) -> Probed:
     """What the probes find on images of a split; nothing that the network does raises.
 
+    Where memory ends the images are attacked fewer at once; the doctor's questions are not halved.
+
     Args:
         network: as it is judged; it is left as it was.
         ids: positions of the images in the split.
@@ -164,7 +166,23 @@ def probed(
         surrogates: networks of other recipes, to craft on; may be none.
         classes: of the data.
         draws: the chance of the probes; numbered by `ids` here.
+
+    Raises:
+        OutOfMemory: memory has no room for it.
     """
+    with memory.needed(f"examining a network on {len(ids)} images", "fewer images"):
+        return _probed(network, split, ids, threat, surrogates, classes, draws)
+
+
+def _probed(
+    network: nn.Module,
+    split: Split,
+    ids: Labels,
+    threat: Threat,
+    surrogates: Sequence[nn.Module],
+    classes: int,
+    draws: Draws,
+) -> Probed:
     device = next((p.device for p in network.parameters()), torch.device("cpu"))
     images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
     own = draws.at(ids)
@@ -216,8 +234,11 @@ class _Outcome:
 def _tried(case: _Case, make: Callable[[_Case], Attack], threat: Threat, draws: Draws) -> _Outcome:
     labels = case.labels.cpu().numpy()
     try:
-        found, _ = judged(case.network, case.images, case.labels, make(case), [threat], draws=draws)
+        given = (case.network, case.images, case.labels, make(case), [threat])
+        found = evaluation.evaluate(*given, draws=draws)
     except Exception as error:  # whatever a user's network raises
+        if memory.exhausted(error):
+            raise
         return _Outcome(labels, np.zeros(len(labels), dtype=bool), brief(error))
     return _Outcome(found.read_as[0], found.inside[0], "")
 
@@ -226,7 +247,9 @@ def _repeated(network: nn.Module, images: Images) -> tuple[NDArray[np.int64], ND
     """What is read several times, and how far the answers lie apart."""
     try:
         answers = [predict(network, images) for _ in range(_AGAIN)]
-    except Exception:  # the doctor says what it was
+    except Exception as error:  # the doctor says what it was
+        if memory.exhausted(error):
+            raise
         return np.full((_AGAIN, len(images)), UNREAD), np.full(len(images), np.inf)
     apart = torch.stack([_apart(answers[0], other) for other in answers[1:]]).amax(0)
     return np.stack([read(one) for one in answers]), apart.double().cpu().numpy()
@@ -236,7 +259,9 @@ def _grey(network: nn.Module, images: Images) -> int:
     """What is read in the image that every other one can become within `ANYWHERE`."""
     try:
         return int(read(predict(network, torch.full_like(images[:1], ANYWHERE.eps)))[0])
-    except Exception:  # the doctor says what it was
+    except Exception as error:  # the doctor says what it was
+        if memory.exhausted(error):
+            raise
         return UNREAD
 
 
@@ -248,7 +273,9 @@ def _watched(network: nn.Module, images: Images) -> NDArray[np.float64]:
                 unseen = forward(network, images.clone())
             with torch.enable_grad():
                 seen = forward(network, images.clone().requires_grad_()).detach()
-    except Exception:  # the doctor says what it was
+    except Exception as error:  # the doctor says what it was
+        if memory.exhausted(error):
+            raise
         return np.full(len(images), np.inf)
     return _apart(unseen, seen).double().cpu().numpy()
 
@@ -263,7 +290,9 @@ def _steady(case: _Case, threat: Threat, draws: Draws) -> NDArray[np.float64]:
                 gradient(case.network, images, case.labels, None, margin)[2].flatten(1)
                 for images in (case.images, moved)
             )
-    except Exception:  # there is none, or it is not a number: the doctor says so
+    except Exception as error:  # there is none, or it is not a number: the doctor says so
+        if memory.exhausted(error):
+            raise
         return np.full(len(case.images), np.nan)
     alike = F.cosine_similarity(here, there).double()
     gone = ~(here.any(1) & there.any(1))

@@ -48,8 +48,9 @@ class _Environment(_Strict):
     packages: dict[str, str]
     machine: str
     device: str
-    workers: _Count
+    workers: _Count | None
     data: _Data
+    engine: str = "local"
     note: str = ""
     command: str = ""
 

@@ -1,6 +1,5 @@
 """Whether a model's gradient can be trusted: the part of `doctor.py` that takes gradients."""
 
-import contextlib
 import copy
 from collections.abc import Callable
 
@@ -8,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from unfooled import memory
 from unfooled.finding import Finding
 from unfooled.gradients import forward
 from unfooled.randomness import Draws
@@ -88,12 +88,16 @@ def differences(model: nn.Module, images: Images) -> Finding:
     # In float32 a step is so wide that a network may bend within it. In float64, where a large
     # network takes five times as long, it is not.
     if first is not None and not first <= _STEPS[torch.float32][1]:
-        with contextlib.suppress(Exception):  # it cannot be copied, or insists on float32
+        try:
             wide = copy.deepcopy(model).double()
             second = _error(wide, images.double(), torch.float64)
-            # One that rounds to float32 inside disagrees with such small steps for that alone.
-            if second is not None and second <= _STEPS[torch.float64][1]:
-                tried = {torch.float64: second}
+        except Exception as refusal:  # it cannot be copied, or insists on float32
+            if memory.exhausted(refusal):
+                raise
+            second = None
+        # One that rounds to float32 inside disagrees with such small steps for that alone.
+        if second is not None and second <= _STEPS[torch.float64][1]:
+            tried = {torch.float64: second}
     ((kind, error),) = tried.items()
     if error is None:
         return Finding("differences", "ok", "without a gradient there is nothing to compare")

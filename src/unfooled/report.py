@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from unfooled import believed, catalog, model, store
+from unfooled import believed, catalog, model, parting, store
 from unfooled.answer import Answer, answer, withheld
 from unfooled.certified import Certified
 from unfooled.check import Evidence, audit
@@ -81,6 +81,11 @@ def gather(folder: Path, *, allow: Collection[str] = ()) -> Report:
         files, seconds = ledger.named(), ledger.seconds()
     data = environment["data"]
     classes = len(data["classes"])
+    whole = parting.named(files)
+
+    def parts(kind: str, *place: int) -> list[bytes]:
+        return [files[name] for name in whole.get(study.job_name(kind, *place), ())]
+
     heads, facts, pictures = {}, {}, {}
     worse: dict[tuple[int, int], Corrupted] = {}
     shown: dict[tuple[int, int], Certified] = {}
@@ -89,15 +94,15 @@ def gather(folder: Path, *, allow: Collection[str] = ()) -> Report:
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
                 heads[index, seed] = believed.head(content)
-            if content := files.get(study.job_name("corrupted", index, seed)):
-                worse[index, seed] = believed.corrupted(content, study, classes)
-            if content := files.get(study.job_name("certified", index, seed)):
-                shown[index, seed] = believed.certified(content, study, classes)
+            if found := parts("corrupted", index, seed):
+                worse[index, seed] = believed.corrupted(found, study, classes)
+            if found := parts("certified", index, seed):
+                shown[index, seed] = believed.certified(found, study, classes)
             if content := files.get(study.job_name("probed", index, seed)):
                 probes[index, seed] = believed.probed(content, study, classes)
             for place, sweep in enumerate(study.sweeps):
-                if content := files.get(study.job_name("attack", index, seed, place)):
-                    facts[index, seed, place] = believed.attacked(content, sweep, classes)
+                if found := parts("attack", index, seed, place):
+                    facts[index, seed, place] = believed.attacked(found, sweep, classes)
         if content := files.get(study.job_name("pictures", index, 0)):
             pictures[recipe.name] = believed.pictures(content, study.sweeps[0], classes)
     believed.together(study, facts)

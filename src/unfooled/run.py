@@ -3,12 +3,12 @@
 import contextlib
 import importlib.metadata
 import json
-import os
 import platform
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -19,6 +19,7 @@ from unfooled import (
     bounds,
     corruption,
     defence,
+    engine,
     model,
     preprocessor,
     store,
@@ -26,12 +27,11 @@ from unfooled import (
     transform,
 )
 from unfooled.dataset import Dataset
-from unfooled.engine import Done, Engine, Event, Failed
-from unfooled.engines.local import local
+from unfooled.engine import Done, Engine, Event, Failed, Means
 from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import predict
 from unfooled.in_process import in_process
-from unfooled.jobs import Job, jobs
+from unfooled.jobs import Job, jobs, maker
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.shapes import Images, Labels
@@ -51,12 +51,15 @@ class Step:
         event: what happened; None for the jobs that an earlier run had finished.
         share: of the whole work that is done, 0 to 1.
         finished, total: jobs.
+        aside: finished jobs of code that has been changed since, whose files now lie in `earlier/`
+            of the folder; told in the first step alone.
     """
 
     event: Event | None
     share: float
     finished: int
     total: int
+    aside: int = 0
 
 
 def run(
@@ -66,6 +69,9 @@ def run(
     data_folder: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    limit: float | None = None,
+    by: str = engine.LOCAL,
+    options: Mapping[str, Any] = MappingProxyType({}),
     source: str = "",
     note: str = "",
     command: str = "",
@@ -80,7 +86,10 @@ def run(
         folder: of the run; finished jobs of an earlier run of the same study are not done again.
         data_folder: where the data files are; None looks in the usual places.
         device: "cpu", "cuda", or "auto": cuda where there is one.
-        workers: processes; None takes one for each core, or one for a GPU.
+        workers: jobs at once; None takes one for each core, or for each GPU.
+        limit: seconds that a job may take before it counts as failed.
+        by: the engine that does the jobs, a name in `engines/`.
+        options: of that engine.
         source: the study file word for word, kept in the folder.
         note: what a reader must know about these data; the report's title says it.
         command: that does this again; the report prints it.
@@ -88,17 +97,22 @@ def run(
         on_step: called after each event.
 
     Raises:
-        InvalidOption: there is no such device, or fewer than one worker.
-        RunRefused: the folder is busy, unwritable, full, or of another study.
+        InvalidOption: there is no such device or engine, fewer than one worker, or no time.
+        RunRefused: the folder is busy, unwritable, full, of another study, or its finished jobs
+            were made with something else, such as another version of torch.
         DataMissing, InvalidData, InvalidTransform, InvalidModel: found out before any training.
     """
     if workers is not None and workers < 1:
         raise InvalidOption(f"workers must be at least 1, not {workers}")
+    if limit is not None and not limit > 0:
+        raise InvalidOption(f"the time limit must be more than 0 seconds, not {limit:g}")
     place = chosen(device)
-    count = workers or (cores() if place == "cpu" else 1)
+    means = Means(place, workers, limit)
+    doing = in_process if own is not None else engine.find(by, **options)
     with store.opened(folder, study.plain()) as ledger:
         worker = Worker(study, data_folder, place, own, networks or {})
         data = worker.data
+        ledger.made_with(maker(data, place))
         if study.given:
             _try_given(worker)
         else:
@@ -106,35 +120,39 @@ def run(
         if source:
             store.write(folder / "study.toml", source.encode())
         planned = jobs(study, data, place)
-        environment = {**described(data, place, count), "note": note, "command": command}
+        environment = {
+            **described(data, place),
+            "engine": by if own is None else "in process",
+            "workers": workers or (engine.places(place) if by == engine.LOCAL else None),
+            "note": note,
+            "command": command,
+        }
         store.write(
             folder / "environment.json", (json.dumps(environment, indent=2) + "\n").encode()
         )
-        if own is not None:
-            return list(_done(planned, ledger, worker, in_process, count, on_step))
-        # A fresh one: each process reads the data by itself, and nothing large is sent to it.
-        return list(_done(planned, ledger, replace(worker), local, count, on_step))
+        if own is None:
+            # A fresh one: each process reads the data by itself, and nothing large is sent to it.
+            worker = replace(worker)
+        return list(_done(planned, ledger, worker, doing, means, on_step))
 
 
 def _done(
     planned: list[Job],
     ledger: store.Store,
     worker: Worker,
-    engine: Engine,
-    workers: int,
+    doing: Engine,
+    means: Means,
     on_step: Callable[[Step], None],
 ) -> Iterator[Failed]:
-    ledger.keep_only({job.key for job in planned})
-    left = [job for job in planned if ledger.get(job.key) is None]
+    aside = ledger.set_aside({job.key for job in planned})
+    before = ledger.finished()
+    left = [job for job in planned if job.key not in before]
     whole = sum(job.cost for job in planned)
     done, running = whole - sum(job.cost for job in left), dict[str, float]()
     finished = len(planned) - len(left)
-    on_step(Step(None, done / whole, finished, len(planned)))
-    events = engine(
-        left,
-        worker.perform,
-        lambda job: tuple(ledger.get(one.key) for one in job.needs),
-        workers=workers,
+    on_step(Step(None, done / whole, finished, len(planned), aside))
+    events = doing(
+        left, worker.perform, lambda job: tuple(ledger.get(one.key) for one in job.needs), means
     )
     with contextlib.closing(events):  # an interruption ends the workers at once
         for event in events:
@@ -167,12 +185,7 @@ def chosen(device: str) -> str:
     return device
 
 
-def cores() -> int:
-    """The cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def described(data: Dataset, device: str, workers: int) -> dict[str, Any]:
+def described(data: Dataset, device: str) -> dict[str, Any]:
     """Where and with what a run is done."""
     return {
         "unfooled": __version__,
@@ -180,7 +193,6 @@ def described(data: Dataset, device: str, workers: int) -> dict[str, Any]:
         "packages": {name: importlib.metadata.version(name) for name in _SHOWN},
         "machine": f"{platform.system()} {platform.machine()}",
         "device": torch.cuda.get_device_name() if device == "cuda" else device,
-        "workers": workers,
         "data": {
             "name": data.title,
             "source": data.source,

@@ -49,6 +49,13 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
 
     def on_step(step: "Step") -> None:
         bar.update(task, completed=step.share, jobs=f"{step.finished}/{step.total}")
+        if step.aside:
+            err.print(
+                f"unfooled: {step.aside} finished jobs are done again, since code of them was "
+                f"changed; what they had found lies in {folder / 'earlier'}",
+                markup=False,
+                soft_wrap=True,
+            )
         if step.event is not None:
             bar.update(task, description=f"{chosen.name}: {step.event.job.name(chosen)}")
 

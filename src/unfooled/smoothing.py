@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from torch import Tensor, nn
 
+from unfooled import memory
 from unfooled.borders import check_classes, check_input
 from unfooled.errors import InvalidModel, InvalidOption
 from unfooled.gradients import forward, frozen, part_size
@@ -148,8 +149,9 @@ def _counts(
         check_classes(labels, None, classes)
         # A last column for logits that are not finite, which stand for no class.
         found = torch.zeros(2, len(images), classes + 1, dtype=torch.int64)
-        for start in range(0, len(images) * each, size):
-            rows = torch.arange(start, min(start + size, len(images) * each))
+
+        def asked(part: slice) -> None:
+            rows = torch.arange(part.start, part.stop)
             image, draw = rows // each, rows % each
             some = images[image.to(images.device)]
             own = draws.step("smoothing").at(ids[image] * _MOST + draw)
@@ -157,4 +159,7 @@ def _counts(
             read = logits.argmax(1).masked_fill(~logits.isfinite().all(1), classes).cpu()
             stage = (draw >= n0).long()
             found.index_put_((stage, image, read), torch.ones_like(read), accumulate=True)
+
+        for _ in memory.each(len(images) * each, size, asked):
+            pass
     return found[0, :, :classes], found[1, :, :classes]

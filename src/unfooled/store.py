@@ -1,8 +1,10 @@
 """A run's folder: every finished job once, whole, under the key of all that decides it.
 
 A file is written beside its place, flushed to the disk, and renamed into it; then its row is
-written to the ledger. A job counts as done when its row stands and its file has the row's hash, so
-a kill at any moment loses at most the job that was being written.
+written to the ledger. So a kill at any moment loses at most the job that was being written. A job
+counts as finished when its row stands and its file is there in the row's size. Whoever reads the
+file holds it against the row's hash, and forgets the job if it is another, so that the same command
+does it again.
 """
 
 import contextlib
@@ -12,7 +14,7 @@ import json
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from unfooled import ledger
 from unfooled.errors import InvalidData, RunRefused
 
 _FOLDERS = {"train": ("models", ".safetensors"), "load": ("models", ".json")}
+_EARLIER = "earlier"  # where the files lie whose jobs were done again
 
 
 class Store:
@@ -32,6 +35,22 @@ class Store:
     def __init__(self, folder: Path, known: sqlite3.Connection) -> None:
         self.folder = folder
         self._ledger = known
+
+    def made_with(self, maker: Mapping[str, str]) -> None:
+        """Go on only with what the finished jobs were made with; see `ledger.check_maker`."""
+        with _explained(self.folder):
+            ledger.check_maker(self._ledger, self.folder, maker)
+
+    def finished(self) -> set[str]:
+        """The keys of all finished jobs; the files are listed, not read."""
+        with _explained(self.folder):
+            sizes = {
+                f"{part}/{entry.name}": entry.stat(follow_symlinks=False).st_size
+                for part in ("models", "facts")
+                for entry in os.scandir(self.folder / part)
+            }
+            rows = self._ledger.execute("SELECT key, file, size FROM jobs")
+            return {key for key, file, size in rows if sizes.get(file) == size}
 
     def get(self, key: str) -> bytes | None:
         """The file of a finished job; None if it is not finished, or its file is not whole."""
@@ -42,9 +61,15 @@ class Store:
             return None
         try:
             content = regular(self.folder / row[0])
-        except (OSError, ValueError):
+        except FileNotFoundError:
+            content = b""
+        except (OSError, ValueError):  # of the disk or of rights: the file may well be whole
             return None
-        return content if hashlib.sha256(content).hexdigest() == row[1] else None
+        if hashlib.sha256(content).hexdigest() == row[1]:
+            return content
+        with _explained(self.folder), self._ledger:
+            self._ledger.execute("DELETE FROM jobs WHERE key = ?", (key,))
+        return None
 
     def put(self, key: str, name: str, kind: str, content: bytes, seconds: float) -> None:
         """Keep a finished job.
@@ -55,16 +80,27 @@ class Store:
         folder, ending = _FOLDERS.get(kind, ("facts", ".npz"))
         file = f"{folder}/{name}{ending}"
         write(self.folder / file, content)
-        row = (key, name, file, hashlib.sha256(content).hexdigest(), seconds)
+        row = (key, name, file, hashlib.sha256(content).hexdigest(), seconds, len(content))
         with _explained(self.folder), self._ledger:
-            self._ledger.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", row)
+            self._ledger.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?, ?)", row)
 
-    def keep_only(self, keys: set[str]) -> None:
-        """Forget every job but these: what another version, file or machine made is no result."""
-        with _explained(self.folder), self._ledger:
-            known = [key for (key,) in self._ledger.execute("SELECT key FROM jobs")]
-            old = [(key,) for key in known if key not in keys]
-            self._ledger.executemany("DELETE FROM jobs WHERE key = ?", old)
+    def set_aside(self, keys: set[str]) -> int:
+        """Take every job but these for unfinished, and move their files into `earlier/`; how many.
+
+        Their keys are of code that has been changed since, such as a user's own attack.
+        """
+        rows = self._ledger.execute("SELECT key, file FROM jobs").fetchall()
+        old = [(key, Path(file)) for key, file in rows if key not in keys]
+        with _explained(self.folder):
+            for key, file in old:
+                (self.folder / _EARLIER).mkdir(exist_ok=True)
+                with contextlib.suppress(FileNotFoundError):  # moved by a run that was killed here
+                    there = self.folder / _EARLIER / f"{file.stem}-{key[:12]}{file.suffix}"
+                    (self.folder / file).replace(there)
+            with self._ledger:
+                deleted = [(key,) for key, _ in old]
+                self._ledger.executemany("DELETE FROM jobs WHERE key = ?", deleted)
+        return len(old)
 
     def named(self) -> dict[str, bytes]:
         """The file of every finished job, by the job's name."""
@@ -73,10 +109,20 @@ class Store:
         found = {name: self.get(key) for name, key in rows}
         return {name: content for name, content in found.items() if content is not None}
 
+    def counted(self) -> dict[str, tuple[int, float]]:
+        """How many jobs are finished and the seconds that they took, by the folder of their files.
+
+        "models" are the networks, "facts" is what was done with them.
+        """
+        query = """SELECT substr(file, 1, instr(file, '/') - 1), count(*), total(seconds)
+            FROM jobs GROUP BY 1"""
+        with _explained(self.folder):
+            rows = self._ledger.execute(query).fetchall()
+        return {part: (number, seconds) for part, number, seconds in rows}
+
     def seconds(self) -> float:
         """What all finished jobs took together."""
-        with _explained(self.folder):
-            return float(self._ledger.execute("SELECT total(seconds) FROM jobs").fetchone()[0])
+        return sum(seconds for _, seconds in self.counted().values())
 
 
 def regular(path: Path) -> bytes:
@@ -110,7 +156,7 @@ def files(folder: Path) -> dict[str, tuple[str, str]]:
     Only read, and without the lock: a run may be at work.
 
     Raises:
-        RunRefused: there is no ledger, or it is damaged.
+        RunRefused: there is no ledger, or it is damaged, or of a newer unfooled.
     """
     query = "SELECT file, name, sha256 FROM jobs ORDER BY rowid"
     try:
@@ -148,7 +194,8 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
         plain: the study, as `Study.plain` gives it. A folder with finished jobs must hold the same.
 
     Raises:
-        RunRefused: the folder is busy, cannot be written, or belongs to another study.
+        RunRefused: the folder is busy, cannot be written, belongs to another study, or is of a
+            newer unfooled.
     """
     lock = FileLock(folder / ".lock")
     with _explained(folder):
@@ -212,7 +259,9 @@ def _same(folder: Path, plain: dict[str, Any], finished: int) -> None:
         return
     try:
         old = from_json(regular(path))
-    except (OSError, ValueError) as error:
+    except OSError as error:
+        raise RunRefused(f"cannot read {path}: {error.strerror}") from error
+    except ValueError as error:
         raise RunRefused(f"{path} is damaged: {error}") from error
     differing = list(_differences("", old, plain))
     if differing:
@@ -248,6 +297,11 @@ def _explained(folder: Path) -> Iterator[None]:
             raise RunRefused(
                 f"the disk of {folder} is full; what was finished is kept. Free some space and run "
                 "the same command again"
+            ) from error
+        if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
+            raise RunRefused(
+                f"another program holds the ledger in {folder}; close it and run the same command "
+                "again"
             ) from error
         reason = getattr(error, "strerror", None) or error
         raise RunRefused(f"cannot write to {folder}: {reason}; choose another by --out") from error

@@ -8,16 +8,18 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from unfooled import evaluation, targets
+from unfooled import evaluation, memory, targets
 from unfooled.attack import Attacked
 from unfooled.certified import Certified
 from unfooled.dataset import Split
+from unfooled.errors import InvalidInput
 from unfooled.evaluation import Evaluation
 from unfooled.gradients import home
 from unfooled.packing import Arrays
 from unfooled.randomness import Draws
 from unfooled.shapes import Labels
 from unfooled.study import Sweep
+from unfooled.targets import Aim, Aims
 from unfooled.threat import Threat
 
 Seen = Callable[[Evaluation, list[Attacked]], None]
@@ -40,6 +42,7 @@ def swept(
     network: nn.Module,
     others: Sequence[nn.Module],
     split: Split,
+    ids: Labels,
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
@@ -49,16 +52,18 @@ def swept(
 
     Args:
         others: the networks of the other recipes, for an attack that crafts on such.
+        ids: positions of the images in the split.
         shown: certificates of the network: an image is not attacked at the eps at which it is shown
             to stand.
     """
-    return _swept(network, others, split, classes, sweep, seed, shown, lambda _, __: None)[0]
+    return _swept(network, others, split, ids, classes, sweep, seed, shown, lambda _, __: None)[0]
 
 
 def kept(
     network: nn.Module,
     others: Sequence[nn.Module],
     split: Split,
+    ids: Labels,
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
@@ -66,7 +71,7 @@ def kept(
 ) -> Arrays:
     """The arrays of the same facts, with the images that fool as `adversarial [t, n, c, h, w]`."""
     images = Kept()
-    facts, parts = _swept(network, others, split, classes, sweep, seed, shown, images.add)
+    facts, parts = _swept(network, others, split, ids, classes, sweep, seed, shown, images.add)
     whole = np.zeros((*facts.read_as.shape, *split.images.shape[1:]), np.float32)
     given = iter(images.parts)
     for rows, first in parts:
@@ -82,6 +87,7 @@ def _swept(
     network: nn.Module,
     others: Sequence[nn.Module],
     split: Split,
+    ids: Labels,
     classes: Sequence[str],
     sweep: Sweep,
     seed: int,
@@ -89,14 +95,11 @@ def _swept(
     seen: Seen,
 ) -> tuple[Evaluation, list[tuple[NDArray[np.int64], int]]]:
     """The facts, and the images that were attacked together: their places, from which threat on."""
-    ids = split.sample(sweep.images or len(split))
     draws = Draws(seed, f"attack/{sweep.attack}", ids)
     aims: Labels | None = None
     if sweep.targets:
-        device = home(network)
-        images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
-        chosen, aims = targets.find(sweep.targets, tuple(classes))(network, images, labels, draws)
-        ids, aims = ids[chosen.cpu()], aims.cpu()
+        choose = targets.find(sweep.targets, tuple(classes))
+        ids, aims = _aimed(network, split, ids, choose, draws)
     armed, threats = sweep.armed(others), sweep.threats
     spared = _spared(ids.numpy(), shown, threats)
     facts, parts = list[Evaluation](), list[tuple[NDArray[np.int64], int]]()
@@ -120,6 +123,29 @@ def _swept(
         facts.append(evaluation.stacked(both))
         parts.append((rows, first))
     return evaluation.merged(facts, np.concatenate([rows for rows, _ in parts])), parts
+
+
+def _aimed(network: nn.Module, split: Split, ids: Labels, choose: Aim, draws: Draws) -> Aims:
+    """The images that take part, as often as they do, and the class that each shall be read as.
+
+    Raises:
+        InvalidInput: none takes part.
+    """
+    device, refused = home(network), list[InvalidInput]()
+
+    def one(part: slice) -> Aims:
+        images, labels = split.pixels(ids[part]).to(device), split.labels[ids[part]].to(device)
+        try:
+            places, wanted = choose(network, images, labels, draws.at(ids[part]))
+        except InvalidInput as error:  # none of these, which says nothing of the others
+            refused.append(error)
+            return ids[:0], ids[:0]
+        return ids[part][places.cpu()], wanted.cpu()
+
+    chosen, wanted = zip(*memory.each(len(ids), split.hand(device), one), strict=True)
+    if not sum(map(len, chosen)):
+        raise refused[0]
+    return torch.cat(chosen), torch.cat(wanted)
 
 
 def _spared(

@@ -50,9 +50,12 @@ class Threat:
 
     def allows(self, images: Images, adversarial: Images) -> Mask:
         """Whether each adversarial image is within eps, with every pixel in [0, 1]; NaN is not."""
+        return self.reaches(self.distance(images, adversarial), adversarial)
+
+    def reaches(self, distance: PerImage, adversarial: Images) -> Mask:
+        """`allows`, of adversarial images whose distance is known already."""
         pixels = adversarial.flatten(1)
         in_range = ((pixels >= 0) & (pixels <= 1)).all(1)
-        distance = self.distance(images, adversarial)
         # No warp at all leads to an image at an infinite distance: no eps allows that.
         return in_range & (distance <= self.eps + TOLERANCE) & distance.isfinite()
 

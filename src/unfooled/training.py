@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unfooled import attack, defence, model, transform
+from unfooled import attack, defence, memory, model, transform
 from unfooled.dataset import Dataset, Split
 from unfooled.defence import Defence
 from unfooled.errors import JobFailed
@@ -25,7 +25,6 @@ from unfooled.shapes import Images, Labels, PerImage
 from unfooled.transform import Apply, Mix
 
 _WATCHED = 500  # training images, at most, on which catastrophic overfitting is looked for
-_AT_ONCE = 1000  # validation images, so that memory does not grow with their number
 _CARRIED = 2**32  # bytes of images, at most, that are brought to the device once and for all
 _MANY = 0.7  # of those, which one step must leave standing
 _WATCHABLE = ("Linf", "L2", "L1")  # norms of the attacks that look for it
@@ -103,6 +102,7 @@ def train(
 
     Raises:
         JobFailed: the loss became NaN or infinite.
+        OutOfMemory: memory has no room for a batch, which is part of the recipe and not halved.
         UnknownName, InvalidOption, InvalidTransform, InvalidModel: the recipe does not fit.
     """
     shape = {"channels": dataset.channels, "size": dataset.size}
@@ -119,7 +119,11 @@ def train(
         draws=Draws(seed, "training"),
         report=report,
     )
-    with loop.draws.step("dropout").torch_state():
+    batch = f"training on batches of {recipe.plan.batch_size} images"
+    with (
+        memory.needed(batch, "a smaller batch_size, fewer processes at once (--workers 1)"),
+        loop.draws.step("dropout").torch_state(),
+    ):
         history, overfitted = loop.run()
     return Trained(loop.result.cpu().eval(), tuple(history), overfitted)
 
@@ -272,20 +276,23 @@ class _Loop:
 
     def _measured(self, loss: float, epoch: int, look: Look | None) -> Epoch:
         draws = self.draws.step("validation").step(epoch)
-        read, changed = 0.0, 0.0
-        for part in torch.arange(len(self.validation)).split(_AT_ONCE):
-            images = self.validation.pixels(part).to(self.device)
-            labels = self.validation.labels[part].to(self.device)
-            right = _accuracy(self.result, images, labels)
-            moved = self.change(images, draws.at(part))  # the same tensor without transformations
-            read += len(part) * right
-            changed += len(part) * (
-                right if moved is images else _accuracy(self.result, moved, labels)
-            )
+        every = torch.arange(len(self.validation))
+
+        def right(part: slice) -> tuple[float, float]:
+            """How many of these images are read correctly, as they are and transformed."""
+            images = self.validation.pixels(every[part]).to(self.device)
+            labels = self.validation.labels[every[part]].to(self.device)
+            plain = _accuracy(self.result, images, labels)
+            moved = self.change(images, draws.at(every[part]))  # the same tensor without any
+            other = plain if moved is images else _accuracy(self.result, moved, labels)
+            return len(images) * plain, len(images) * other
+
+        size = self.validation.hand(self.device)
+        read, changed = zip(*memory.each(len(every), size, right), strict=True)
         return Epoch(
             loss=loss,
-            validation=read / len(self.validation),
-            transformed=changed / len(self.validation),
+            validation=sum(read) / len(self.validation),
+            transformed=sum(changed) / len(self.validation),
             single_step=look.single_step if look else None,
             several_steps=look.several_steps if look else None,
         )

@@ -5,22 +5,25 @@ that it was made for. `Batch` holds images with all that belongs to them, row by
 attack drops those that have been fooled in one line and goes on with the others.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import TypeVar
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from unfooled import gradients
+from unfooled import gradients, memory
 from unfooled.gradients import Loss, Model
 from unfooled.losses import clearly, fooled
+from unfooled.memory import Room
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Labels, Logits, Mask, PerImage
 
 Rows = Int64[Tensor, " m"]  # places in a batch; one may stand there several times
+_Found = TypeVar("_Found")
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,13 @@ class Victim(nn.Module):
         knows: str,
         passes: Passes,
         succeeds: Callable[[Rows, Images, Logits], Mask],
-        part: int = 250,
+        room: Room,
     ) -> None:
         super().__init__()
         # Held by a function, not as a submodule, so that there are no parameters to show.
-        self._answer = partial(_ANSWERS.get(knows, _class_alone), model)
+        self.answer = partial(_ANSWERS.get(knows, _class_alone), model)
         self.passes = passes
-        self.part = part
+        self.room = room
         self._succeeds = succeeds
         self._rows: Rows | None = None  # of the whole batch, where an attack was given but these
 
@@ -77,7 +80,7 @@ class Victim(nn.Module):
             return self.ask(images, every[: len(own)])
         # Nobody said which rows these are: count for each as many as it may have been.
         self.passes.forward.index_add_(0, own, torch.full_like(own, -(-len(images) // len(own))))
-        return self._answer(images)
+        return self.answer(images)
 
     def on(self, rows: Rows) -> "Victim":
         """The same model, for an attack that is given these rows alone; the counts are shared."""
@@ -87,18 +90,22 @@ class Victim(nn.Module):
 
     def ask(self, images: Images, rows: Rows) -> Logits:
         """An answer for each of these images, which are attempts at these rows of the batch."""
-        answer = logits = self._answer(images)
+        answer = self.answer(images)
+        self.count(images, answer, rows)
+        return answer
+
+    def count(self, images: Images, logits: Logits, rows: Rows) -> None:
+        """Count a pass for each of these attempts, which got these answers."""
         rows = rows if self._rows is None else self._rows[rows]
         with torch.no_grad():
             self.passes.forward.index_add_(0, rows, torch.ones_like(rows))
             fresh = self.passes.until[rows] < 0
             if not fresh.any():
-                return answer
+                return
             if not fresh.all():  # who has succeeded before is not judged again
                 rows, images, logits = rows[fresh], images[fresh], logits[fresh]
             done = rows[self._succeeds(rows, images, logits)]
             self.passes.until[done] = self.passes.forward[done]
-        return answer
 
     def followed(self, rows: Rows, times: int) -> None:
         """Count gradients for these rows."""
@@ -136,7 +143,7 @@ class Batch:
         labels, targets: the true classes, and the wanted ones or None.
         draws: their chance.
         places: of these rows in the batch that the attack was given.
-        part: how many images a pass takes.
+        room: how many images a pass takes.
     """
 
     model: Model
@@ -145,7 +152,7 @@ class Batch:
     targets: Labels | None
     draws: Draws
     places: Rows
-    part: int
+    room: Room
 
     @classmethod
     def of(
@@ -155,10 +162,10 @@ class Batch:
         places = torch.arange(len(images), device=images.device)
         own = draws if draws.ids is not None else draws.at(places)
         if isinstance(model, Victim):
-            return cls(model, images, labels, targets, own, places, model.part)
-        part = gradients.part_size(model, images)
+            return cls(model, images, labels, targets, own, places, model.room)
+        room = Room(gradients.part_size(model, images))
         quick = gradients.quickened(model, images)
-        return cls(quick, images, labels, targets, own, places, part)
+        return cls(quick, images, labels, targets, own, places, room)
 
     def __len__(self) -> int:
         return len(self.places)
@@ -172,7 +179,7 @@ class Batch:
             None if self.targets is None else self.targets[which],
             self.draws.keep(which),
             self.places[which],
-            self.part,
+            self.room,
         )
 
     def aimed(self, targets: Labels | None) -> "Batch":
@@ -185,8 +192,14 @@ class Batch:
         Any number may be asked at once: they go through the model in small parts. One pass each.
         """
         places = self.places if rows is None else self.places[rows]
+
+        def one(p: slice) -> Logits:
+            logits = self._asked(current[p])
+            self._count(places[p], current[p], logits, 0)
+            return logits
+
         with torch.no_grad():
-            return torch.cat([self._model(places[p])(current[p]) for p in self._parts(current)])
+            return torch.cat(self._passes(current, one))
 
     def fooled(self, current: Images, rows: Rows | None = None) -> Mask:
         """Whether attempts are misread, or read as their targets; one pass each."""
@@ -212,13 +225,14 @@ class Batch:
         Raises:
             InvalidModel: there is no gradient, or it is NaN or infinite.
         """
-        found = []
-        for p in self._parts(current):
+
+        def one(p: slice) -> tuple[Logits, PerImage, Images]:
             targets = None if self.targets is None else self.targets[p]
-            model = self._model(self.places[p])
-            found.append(gradients.gradient(model, current[p], self.labels[p], targets, loss))
-            self._follow(self.places[p], 1)
-        logits, losses, by_pixel = zip(*found, strict=True)
+            found = gradients.gradient(self._asked, current[p], self.labels[p], targets, loss)
+            self._count(self.places[p], current[p], found[0], 1)
+            return found
+
+        logits, losses, by_pixel = zip(*self._passes(current, one), strict=True)
         return torch.cat(logits), torch.cat(losses), torch.cat(by_pixel)
 
     def jacobian(self, current: Images) -> tuple[Logits, Float[Tensor, "n k c h w"]]:
@@ -227,25 +241,26 @@ class Batch:
         Raises:
             InvalidModel: there is no gradient, or it is NaN or infinite.
         """
-        found = []
-        for p in self._parts(current):
-            logits, by_pixel = gradients.jacobian(self._model(self.places[p]), current[p])
-            self._follow(self.places[p], logits.shape[1])
-            found.append((logits, by_pixel))
-        return torch.cat([one for one, _ in found]), torch.cat([one for _, one in found])
 
-    def _model(self, places: Rows) -> Model:
-        """The model, told which rows it is asked about."""
+        def one(p: slice) -> tuple[Logits, Float[Tensor, "n k c h w"]]:
+            logits, by_pixel = gradients.jacobian(self._asked, current[p])
+            self._count(self.places[p], current[p], logits, logits.shape[1])
+            return logits, by_pixel
+
+        logits, by_pixel = zip(*self._passes(current, one), strict=True)
+        return torch.cat(logits), torch.cat(by_pixel)
+
+    @property
+    def _asked(self) -> Model:
+        """The model, before anything is counted: a pass that memory ended in is made again."""
+        return self.model.answer if isinstance(self.model, Victim) else self.model
+
+    def _count(self, places: Rows, attempts: Images, logits: Logits, back: int) -> None:
         if isinstance(self.model, Victim):
-            return partial(self.model.ask, rows=places)
-        return self.model
+            self.model.count(attempts, logits, places)
+            self.model.followed(places, back)
 
-    def _follow(self, places: Rows, times: int) -> None:
-        if isinstance(self.model, Victim):
-            self.model.followed(places, times)
-
-    def _parts(self, images: Images) -> Iterator[slice]:
-        """Slices of about `part` images, all of one size but the last, in round numbers."""
-        count = max(1, -(-len(images) // self.part))
-        size = gradients.rounded(max(1, -(-len(images) // count)))
-        return (slice(at, at + size) for at in range(0, len(images), size))
+    def _passes(self, images: Images, one: Callable[[slice], _Found]) -> list[_Found]:
+        """What passes find, all of about `room` images, in round numbers, but the last."""
+        size = gradients.rounded(memory.evened(len(images), self.room.most))
+        return list(self.room.each(len(images), size, one))

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unfooled import loading, model, preprocessor, probing, sweeping, training
+from unfooled import loading, model, parting, preprocessor, probing, sweeping, training
 from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset
@@ -146,7 +146,8 @@ class Worker:
         if job.kind == "pictures":
             return pictures(network, split, sweep)
         if job.kind == "attack":
-            made = (network, others, split, data.classes, sweep, job.seed, shown)
+            ids = parting.share(split.sample(sweep.images or len(split)), job.part)
+            made = (network, others, split, ids, data.classes, sweep, job.seed, shown)
             return sweeping.kept(*made) if study.keeps_images else sweeping.swept(*made).arrays()
         if job.kind == "probed":
             ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
@@ -154,12 +155,13 @@ class Worker:
             return probing.probed(*told, draws=draws).arrays()
         if study.corruptions is not None and job.kind == "corrupted":
             asked, draws = study.corruptions, Draws(0, "corruptions")
-            ids = split.sample(asked.images or len(split))
+            ids = parting.share(split.sample(asked.images or len(split)), job.part)
             return corrupted(
                 network, split, ids, asked.names, asked.severities, draws=draws
             ).arrays()
         if study.certificates is not None and job.kind == CERTIFIED:
             ids = split.sample(study.certificates.images or len(split))
+            ids = parting.share(ids, job.part)
             return certified(network, split, ids, study.certificates).arrays()
         raise ValueError(f"there is no job of the kind {job.kind}")
 

@@ -5,11 +5,11 @@ import shutil
 from pathlib import Path
 
 import pytest
-import toys
 
-from unfooled import attack, config, provenance, report, run
-from unfooled.probing import PROBES
+from unfooled import config, provenance, report, run
 from unfooled.report import Report
+
+pytestmark = pytest.mark.usefixtures("quick_studies")
 
 STUDIES = Path(__file__).parents[2] / "studies"
 
@@ -51,11 +51,6 @@ eps = [0.0, 0.1]
 images = 100
 steps = 10
 """
-SHORT = {
-    "square": ("square", {"queries": 100}),
-    "margin": ("apgd", {"loss": "dlr", "steps": 20, "restarts": 2}),
-    "differences": ("spsa", {"steps": 2, "samples": 8}),
-}
 HONEST = ("plain", "adversarial", "trades", "ibp")
 SHAMS = {
     "smoothing": {"too_high", "more_steps"},
@@ -69,17 +64,12 @@ SHAMS = {
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> Report:
+def told(quick_studies: None, tmp_path_factory: pytest.TempPathFactory) -> Report:
     home = tmp_path_factory.mktemp("sham")
     shutil.copy(STUDIES / "sham.py", home)
     (home / "small.toml").write_text(STUDY)
     study = config.read(home / "small.toml")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
-        # The same probes with fewer steps: these networks are small, and there are many.
-        for name, (kind, options) in SHORT.items():
-            patch.setitem(PROBES, name, lambda _, k=kind, o=options: attack.find(k, **o))
-        failed = run.run(study, home / "run", device="cpu", workers=1)
+    failed = run.run(study, home / "run", device="cpu", workers=1)
     assert {one.job.name(study).partition("-")[0] for one in failed} == {"undefined"}
     assert not any(one.job.kind == "probed" for one in failed)
     study, _ = provenance.asked(home / "run")

@@ -14,6 +14,8 @@ from typed import Ended, run
 from unfooled import dataset
 from unfooled.packing import unpacked
 
+pytestmark = pytest.mark.usefixtures("quick_studies")
+
 NETWORK = """
 from torch import nn
 
@@ -41,7 +43,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def evaluated(home: Path) -> Ended:
+def evaluated(quick_studies: None, home: Path) -> Ended:
     return run(
         *("evaluate", "mine.py:net", "--weights", "net.safetensors", "--dataset", "digits"),
         *("--eps", "0.05,8/255", "--attack", "pgd", "--n", "60", "--out", "run"),
@@ -85,12 +87,16 @@ GATE = ("gate", "mine.py:net", "--weights", "net.safetensors", "--dataset", "dig
 QUICK = ("--eps", "0.03", "--attack", "fgsm", "--n", "60")
 
 
-def test_a_gate_holds_falls_short_or_cannot_judge(home: Path) -> None:
+def test_a_gate_holds_falls_short_or_cannot_judge(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     held = run(*GATE, *QUICK, "--min-robust", "0.3", "--out", "first", cwd=home)
     assert held.code == 0, held.out + held.err
     assert len(held.out.splitlines()) == 1
     suite = ElementTree.fromstring((home / "first" / "gate.xml").read_bytes())
     assert suite.get("failures") == "0"
+    assert (home / "first" / "report" / "results.pdf").is_file()
+    monkeypatch.setattr("unfooled.gate.publish", lambda *_: [])  # once is enough
     short = run(*GATE, *QUICK, "--min-robust", "0.94", "--out", "first", cwd=home)
     assert short.code == 1
     assert "below the floor" in short.out

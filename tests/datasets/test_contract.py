@@ -62,12 +62,12 @@ def test_reading_again_gives_the_same_hash(found: Dataset) -> None:
     assert dataset.find(found.name, folder=folder).sha256 == found.sha256
 
 
+@pytest.mark.usefixtures("unchecked", "no_processes", "short_probes")
 @pytest.mark.parametrize("name", MADE_UP)
 def test_a_study_runs_on_it_from_training_to_report(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = made_up.folder_of(name, tmp_path / "files", monkeypatch)
-    monkeypatch.setattr(run, "local", toys.serial)
     study = toys.study(dataset=name, seeds=1)
     assert run.run(study, tmp_path / "run", data_folder=folder, device="cpu", workers=1) == []
     made = report.gather(tmp_path / "run")

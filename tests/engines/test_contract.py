@@ -4,13 +4,14 @@ import inspect
 import multiprocessing
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 import toys
 
 from unfooled import catalog
-from unfooled.engine import Done, Event, Failed, Progress, Weights
+from unfooled.engine import TRIES, Done, Event, Failed, Means, Progress, Weights
 from unfooled.jobs import Job
 
 Engine = Callable[..., Any]
@@ -21,6 +22,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return catalog.function("engines", str(request.param))
 
 
+LIMIT = 4.0  # seconds
 FIRST, RAISES, DIES, HANGS_UP = (
     toys.job("first"),
     toys.job("raises", "raise"),
@@ -56,7 +58,7 @@ def told(engine: Engine) -> list[Event]:
         return weights(job)
 
     events = []
-    for event in engine(JOBS, toys.perform, weights_of, workers=2):
+    for event in engine(JOBS, toys.perform, weights_of, Means(workers=2)):
         events.append(event)
         if isinstance(event, Done):
             done.add(event.job.key)
@@ -69,8 +71,10 @@ def keys(told: list[Event], kind: type) -> set[str]:
 
 def test_every_engine_takes_the_same_things(engine: Engine) -> None:
     parameters = inspect.signature(engine).parameters
-    assert list(parameters)[:4] == ["jobs", "perform", "weights_of", "workers"]
-    assert parameters["workers"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert list(parameters)[:4] == ["jobs", "perform", "weights_of", "means"]
+    for option in list(parameters.values())[4:]:
+        assert option.kind is inspect.Parameter.KEYWORD_ONLY
+        assert option.default is not inspect.Parameter.empty
 
 
 def test_every_job_that_can_be_done_is_done_once_in_another_process(told: list[Event]) -> None:
@@ -94,9 +98,9 @@ def test_a_job_that_fails_takes_only_those_with_it_that_need_it(told: list[Event
 def test_a_failure_says_why(told: list[Event]) -> None:
     why = {event.job.key: event.message for event in told if isinstance(event, Failed)}
     assert why["raises"] == "ValueError: this job cannot be done"
-    assert "died" in why["dies"]
-    assert "died" in why["hangs up"]
-    assert why["after dies"] == "the training that it needs failed"
+    assert f", {TRIES} times" in why["dies"]
+    assert f", {TRIES} times" in why["hangs up"]
+    assert why["after dies"] == "a job that it needs failed"
 
 
 def test_progress_is_told_before_the_end_of_a_job(told: list[Event]) -> None:
@@ -114,7 +118,7 @@ def test_one_worker_does_the_jobs_in_the_order_given_and_ends_when_nobody_listen
     engine: Engine,
 ) -> None:
     jobs = [toys.job(name) for name in "cabd"]
-    events = engine(jobs, toys.perform, weights, workers=1)
+    events = engine(jobs, toys.perform, weights, Means(workers=1))
     done = []
     for event in events:
         if isinstance(event, Done):
@@ -129,4 +133,25 @@ def test_one_worker_does_the_jobs_in_the_order_given_and_ends_when_nobody_listen
 
 
 def test_without_jobs_nothing_is_started(engine: Engine) -> None:
-    assert list(engine([], toys.perform, weights, workers=2)) == []
+    assert list(engine([], toys.perform, weights, Means(workers=2))) == []
+
+
+def test_a_job_whose_worker_dies_once_is_done_on_another(engine: Engine, tmp_path: Path) -> None:
+    fragile = toys.job(str(tmp_path / "begun"), "die once")
+    events = list(engine([fragile], toys.perform, weights, Means(workers=1)))
+    (done,) = [event for event in events if isinstance(event, Done)]
+    assert done.job == fragile
+    assert not any(isinstance(event, Failed) for event in events)
+
+
+def test_a_job_that_takes_too_long_is_stopped_and_the_rest_goes_on(engine: Engine) -> None:
+    hangs = toys.job("hangs", "hang")
+    jobs = [toys.job("first"), hangs, toys.job("after it", needs=(hangs,)), toys.job("last")]
+    events = list(engine(jobs, toys.perform, weights, Means(workers=1, limit=LIMIT)))
+    assert keys(events, Done) == {"first", "last"}
+    why = {event.job.key: event.message for event in events if isinstance(event, Failed)}
+    assert why == {
+        "hangs": f"it was stopped, since it had taken more than {LIMIT:g} seconds",
+        "after it": "a job that it needs failed",
+    }
+    assert multiprocessing.active_children() == []

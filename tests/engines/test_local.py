@@ -1,3 +1,4 @@
+import multiprocessing
 import os
 import signal
 import struct
@@ -6,7 +7,7 @@ from multiprocessing import Pipe
 import pytest
 import toys
 
-from unfooled.engine import Failed, Weights
+from unfooled.engine import Done, Means, Weights
 from unfooled.engines import local as home
 from unfooled.errors import JobFailed
 from unfooled.jobs import Job
@@ -24,7 +25,7 @@ def test_a_worker_ends_when_its_driver_is_gone() -> None:
     ours, theirs = Pipe()
     ours.send((JOB, None))
     ours.close()
-    home._serve(theirs, toys.perform)
+    home._serve(theirs, toys.perform, dict(os.environ))
     theirs.close()
 
 
@@ -50,7 +51,7 @@ def test_a_worker_answers_with_progress_result_and_seconds() -> None:
                 ours.close()
 
     ours.send((JOB, (b"good",)))
-    home._serve(theirs, last)
+    home._serve(theirs, last, dict(os.environ))
     kinds = [(kind, value) for kind, value, _ in answers]
     assert kinds == [("progress", 0.25), ("done", b"content"), ("progress", 0.25)]
     theirs.close()
@@ -59,11 +60,21 @@ def test_a_worker_answers_with_progress_result_and_seconds() -> None:
 @pytest.mark.parametrize(
     "last_words", [b"", struct.pack("!i", 1000) + b"cut short"], ids=["nothing", "half a message"]
 )
-def test_a_worker_that_dies_even_while_it_speaks_is_a_failed_job(last_words: bytes) -> None:
+def test_a_worker_that_dies_even_while_it_speaks_has_died(last_words: bytes) -> None:
     ours, theirs = Pipe()
     os.write(theirs.fileno(), last_words)
     theirs.close()
-    event = home._heard(ours, JOB)
-    assert isinstance(event, Failed)
-    assert "died" in event.message
+    gone = multiprocessing.get_context("spawn").Process(target=os.getpid)
+    gone.start()
+    kind, said, _ = home._Worker(gone, ours, 0, JOB, 0.0).heard()
+    assert (kind, said) == ("died", "its worker process died")
     assert ours.closed
+
+
+def test_each_worker_sees_a_gpu_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "5,7")
+    jobs = [toys.job(name, "gpu") for name in "abcd"]
+    found = list(home.local(jobs, toys.perform, lambda _: (), Means("cuda")))
+    seen = {event.content.decode() for event in found if isinstance(event, Done)}
+    assert {one.partition(" in ")[0] for one in seen} <= {"5", "7"}
+    assert len({one.partition(" in ")[2] for one in seen}) == len(seen) <= 2

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import quick
 import toys
 from fuzzed import MORE, damaged, forged, survives, tries, zipped
 from hypothesis import given
@@ -39,8 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         certificates=Certificates((0.01, 0.05), 10),
         audit=Audit(6),
     )
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(run, "local", toys.serial)
+    with quick.no_processes():
         run.run(study, found, device="cpu")
     return found
 
@@ -104,11 +104,13 @@ def other_arrays(draw: st.DrawFn, arrays: packing.Arrays) -> packing.Arrays:
 
 def believe(kind: str, content: bytes, study: object) -> None:
     if kind == "attack":
-        believed.attacked(content, study.sweeps[1], 3)
+        believed.attacked([content], study.sweeps[1], 3)
     elif kind == "pictures":
         believed.pictures(content, study.sweeps[0], 3)
+    elif kind == "probed":
+        believed.probed(content, study, 3)
     else:
-        getattr(believed, kind)(content, study, 3)
+        getattr(believed, kind)([content], study, 3)
 
 
 @pytest.mark.parametrize("kind", FACTS)

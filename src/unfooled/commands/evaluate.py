@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from unfooled.command import (
+    Address,
     Attacks,
     Data,
     Dataset,
     Device,
+    Engine,
     Eps,
     Mean,
     Mlflow,
@@ -20,7 +22,9 @@ from unfooled.command import (
     Size,
     Std,
     Tensorboard,
+    TimeLimit,
     Workers,
+    means,
     trackers,
 )
 from unfooled.showing import performed, published, tracked
@@ -52,6 +56,9 @@ def evaluate(
     out_folder: Out = None,
     device: Device = "auto",
     workers: Workers = None,
+    time_limit: TimeLimit = None,
+    engine: Engine = "local",
+    address: Address = None,
     tensorboard: Tensorboard = None,
     mlflow: Mlflow = None,
 ) -> None:
@@ -82,8 +89,7 @@ def evaluate(
         found.study,
         folder,
         data_folder=found.folder,
-        device=device,
-        workers=workers,
+        **means(device, workers, time_limit, engine, address),
         note=found.note,
         command=typed(),
     )

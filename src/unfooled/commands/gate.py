@@ -6,10 +6,12 @@ from typing import Annotated
 import typer
 
 from unfooled.command import (
+    Address,
     Attacks,
     Data,
     Dataset,
     Device,
+    Engine,
     Eps,
     Mean,
     Model,
@@ -19,8 +21,10 @@ from unfooled.command import (
     Out,
     Size,
     Std,
+    TimeLimit,
     Weights,
     Workers,
+    means,
 )
 from unfooled.showing import performed
 from unfooled.terminal import busy, out, typed
@@ -49,6 +53,9 @@ def gate(
     out_folder: Out = None,
     device: Device = "auto",
     workers: Workers = None,
+    time_limit: TimeLimit = None,
+    engine: Engine = "local",
+    address: Address = None,
 ) -> None:
     """Hold a network to a floor, or to an earlier one: exit code 0 holds, 1 short, 2 not judged."""
     with busy("reading the network"):
@@ -84,8 +91,7 @@ def gate(
     folder = out_folder or Path("runs") / found.name
     how = {
         "data_folder": found.folder,
-        "device": device,
-        "workers": workers,
+        **means(device, workers, time_limit, engine, address),
         "note": found.note,
     }
     try:

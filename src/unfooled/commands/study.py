@@ -6,7 +6,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from unfooled import completing, shipped
-from unfooled.command import Data, Device, Mlflow, Tensorboard, Workers, trackers
+from unfooled.command import (
+    Address,
+    Data,
+    Device,
+    Engine,
+    Mlflow,
+    Tensorboard,
+    TimeLimit,
+    Workers,
+    means,
+    trackers,
+)
 from unfooled.showing import performed, published, tracked
 from unfooled.terminal import busy, err
 
@@ -34,6 +45,9 @@ def study(
     ] = None,
     device: Device = "auto",
     workers: Workers = None,
+    time_limit: TimeLimit = None,
+    engine: Engine = "local",
+    address: Address = None,
     fallback: Annotated[
         str | None,
         typer.Option(
@@ -69,8 +83,7 @@ def study(
         chosen,
         folder,
         data_folder=data,
-        device=device,
-        workers=workers,
+        **means(device, workers, time_limit, engine, address),
         source=shipped.file(which).read_text(),
         note=note,
     )

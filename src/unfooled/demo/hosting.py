@@ -18,8 +18,9 @@ import uvicorn
 from unfooled.demo import homemade, opening, serving
 from unfooled.demo.playing import Watch
 from unfooled.demo.serving import Hall
+from unfooled.engine import cores
 from unfooled.errors import InvalidOption, UnfooledError, brief
-from unfooled.run import chosen, cores
+from unfooled.run import chosen
 
 _PORT, _TRIED = 8765, 50
 _RUNS = Path("runs")

@@ -1,4 +1,4 @@
-"""Worker processes on this machine, one thread each.
+"""Worker processes on this machine, one a core with one thread each, or one a GPU.
 
 Two threads in one process are erratic on small networks; one thread in each of two processes is
 steady (docs/benchmarks.md). Workers hold no file and end with the driver, even if it is killed:
@@ -7,90 +7,190 @@ each has one pipe, and a closed pipe is the end.
 
 import contextlib
 import multiprocessing
+import os
 import signal
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
+from typing import Any
 
-from unfooled.engine import Done, Event, Failed, Perform, Progress, WeightsOf
+from unfooled.engine import (
+    Agenda,
+    Done,
+    Event,
+    Means,
+    Perform,
+    Progress,
+    Weights,
+    WeightsOf,
+    gpus,
+    places,
+)
 from unfooled.errors import UnfooledError
 from unfooled.jobs import Job
 
 
 def local(
-    jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, *, workers: int
+    jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, means: Means
 ) -> Generator[Event, None, None]:
     """Every job, on as many processes as there are workers; see `engine.py`.
 
-    A worker that dies takes its job with it, which then counts as failed; a new worker takes its
-    place.
+    A worker that dies takes its job with it, which is begun once more on a new one.
     """
-    waiting, unfinished = list(jobs), {job.key for job in jobs}
-    pool: dict[Connection, BaseProcess] = {}
-    busy: dict[Connection, Job] = {}
+    agenda, pool = Agenda(jobs), _Pool(perform, means)
     try:
-        while waiting or busy:
-            ready = [job for job in waiting if not unfinished & {one.key for one in job.needs}]
-            idle = [pipe for pipe in pool if pipe not in busy]
-            while ready and (idle or len(pool) < workers):
-                pipe = idle.pop() if idle else _started(pool, perform)
-                job = busy[pipe] = ready.pop(0)
-                waiting.remove(job)
-                weights = weights_of(job)
-                with contextlib.suppress(OSError):  # a dead worker is heard of below
-                    pipe.send((job, weights))
-            heard = wait(list(busy))
-            for pipe in [pipe for pipe in busy if pipe in heard]:
-                event = _heard(pipe, busy[pipe])
-                yield event
-                if isinstance(event, Progress):
+        while agenda.open:
+            while pool.has_room and (job := agenda.next()) is not None:
+                pool.start(job, weights_of(job))
+            for worker in pool.speaking():
+                job, (kind, value, seconds) = worker.job, worker.heard()
+                if kind == "progress":
+                    yield Progress(job, value)
                     continue
-                job = busy.pop(pipe)
-                if pipe.closed:
-                    _ended(pool.pop(pipe))
-                if isinstance(event, Done):
-                    unfinished.discard(job.key)
-                    continue
-                for other in [other for other in waiting if job in other.needs]:
-                    waiting.remove(other)
-                    yield Failed(other, "the training that it needs failed")
+                pool.release(worker)
+                if kind == "done":
+                    agenda.done(job)
+                    yield Done(job, value, seconds)
+                elif kind == "failed":
+                    yield from agenda.failed(job, value)
+                else:
+                    yield from agenda.died(job, value)
+            for worker in pool.overdue():
+                pool.end(worker)
+                yield from agenda.failed(worker.job, means.too_long)
     finally:
-        for process in pool.values():
-            _ended(process)
+        pool.close()
 
 
-def _started(pool: dict[Connection, BaseProcess], perform: Perform) -> Connection:
-    """A new worker's pipe; the worker joins the pool."""
-    context = multiprocessing.get_context("spawn")
-    ours, theirs = context.Pipe()
-    process = context.Process(target=_serve, args=(theirs, perform), daemon=True)
-    process.start()
-    theirs.close()
-    pool[ours] = process
-    return ours
+@dataclass(eq=False)
+class _Worker:
+    """A process, our end of its pipe, and the job that it is at.
+
+    Attributes:
+        place: 0 for the first of those that live, then 1, ...; decides which GPU it sees.
+        began: when it took the job, by a clock that nobody sets.
+    """
+
+    process: BaseProcess
+    pipe: Connection
+    place: int
+    job: Job
+    began: float
+
+    def heard(self) -> tuple[str, Any, float]:
+        """What it says, or that it died; its process may not have ended yet."""
+        try:
+            return self.pipe.recv()  # type: ignore[no-any-return]
+        except (EOFError, OSError):
+            self.pipe.close()
+            return "died", _epitaph(self.process), 0.0
 
 
-def _ended(process: BaseProcess) -> None:
-    process.kill()  # it holds no file, so there is nothing to put in order
-    process.join()
+class _Pool:
+    """The workers that live: those at a job, and those that wait for one."""
+
+    def __init__(self, perform: Perform, means: Means) -> None:
+        self._perform, self._limit = perform, means.limit
+        self._gpus = gpus() if means.device == "cuda" else []
+        self._most = means.workers or places(means.device)
+        self._busy: dict[Connection, _Worker] = {}
+        self._idle: list[_Worker] = []
+
+    @property
+    def has_room(self) -> bool:
+        return len(self._busy) < self._most
+
+    def start(self, job: Job, weights: Weights) -> None:
+        """On an idle worker, or on a new one."""
+        worker = self._idle.pop() if self._idle else self._born(job)
+        worker.job, worker.began = job, time.monotonic()
+        self._busy[worker.pipe] = worker
+        with contextlib.suppress(OSError):  # a dead worker is heard of later
+            worker.pipe.send((job, weights))
+
+    def speaking(self) -> list[_Worker]:
+        """Those with something to say, as soon as there is one, or one takes too long."""
+        until = None
+        if self._limit is not None:
+            first = min(worker.began for worker in self._busy.values())
+            until = max(0.0, first + self._limit - time.monotonic())
+        heard = wait(list(self._busy), until)
+        return [worker for pipe, worker in self._busy.items() if pipe in heard]
+
+    def overdue(self) -> list[_Worker]:
+        """Those that have been at their job for too long."""
+        if self._limit is None:
+            return []
+        now = time.monotonic()
+        return [one for one in self._busy.values() if now - one.began >= self._limit]
+
+    def release(self, worker: _Worker) -> None:
+        """It waits for another job, or has died."""
+        if worker.pipe.closed:
+            self.end(worker)
+        else:
+            del self._busy[worker.pipe]
+            self._idle.append(worker)
+
+    def end(self, worker: _Worker) -> None:
+        del self._busy[worker.pipe]
+        _ended(worker)
+
+    def close(self) -> None:
+        for worker in [*self._busy.values(), *self._idle]:
+            _ended(worker)
+
+    def _born(self, job: Job) -> _Worker:
+        taken = {worker.place for worker in self._busy.values()}
+        place = next(place for place in range(self._most) if place not in taken)
+        gpu = self._gpus[place % len(self._gpus)] if self._gpus else None
+        ours, theirs = multiprocessing.Pipe()
+        environment = os.environ | ({} if gpu is None else {"CUDA_VISIBLE_DEVICES": gpu})
+        told = (theirs, self._perform, environment)
+        process = _processes().Process(target=_serve, args=told, daemon=True)
+        process.start()
+        theirs.close()
+        return _Worker(process, ours, place, job, 0.0)
 
 
-def _heard(pipe: Connection, job: Job) -> Event:
-    """What a worker says; a broken pipe is closed, though its process may not have ended yet."""
-    try:
-        kind, value, seconds = pipe.recv()
-    except (EOFError, OSError):
-        pipe.close()
-        return Failed(job, "its worker process died; it may have run out of memory")
-    if kind == "progress":
-        return Progress(job, value)
-    return Done(job, value, seconds) if kind == "done" else Failed(job, value)
+def _processes() -> Any:
+    """Where processes come from: a fork of one that has imported torch is there at once.
+
+    Only an import is forked, no thread and nothing of this process, so it is as safe as `spawn`.
+    """
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["unfooled.worker"])
+    return context
 
 
-def _serve(pipe: Connection, perform: Perform) -> None:
+def _ended(worker: _Worker) -> None:
+    worker.process.kill()  # it holds no file, so there is nothing to put in order
+    worker.process.join()
+    worker.pipe.close()
+
+
+def _epitaph(process: BaseProcess) -> str:
+    """How a process ended that has closed its pipe."""
+    until = time.monotonic() + 1.0
+    # Not by `join`, which takes a closed file for an end and then waits without one.
+    while (code := process.exitcode) is None and time.monotonic() < until:
+        time.sleep(0.01)
+    if code == -signal.SIGKILL:
+        return "its worker process was killed (it may have run out of memory)"
+    if code is not None and code < 0:
+        return f"its worker process died by {signal.Signals(-code).name}"
+    return "its worker process died"
+
+
+def _serve(pipe: Connection, perform: Perform, environment: Mapping[str, str]) -> None:
     """The life of a worker; Ctrl-C is the driver's to hear."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    os.environ.clear()
+    os.environ.update(environment)  # before CUDA looks at it
     import torch
 
     torch.set_num_threads(1)
