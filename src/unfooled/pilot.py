@@ -34,7 +34,6 @@ _WATCH = 2.0  # seconds between two looks at how large the cluster is
 _AGAIN = 1.0  # seconds before a worker is started again
 _DOUBT = 3.0  # seconds in which a machine tells of the end of one of its processes
 _KNOCK = 10.0  # seconds that the machine of a cluster's head may take to answer
-_OOM = "memory on the node was low"  # as Ray words it
 
 
 @dataclass(frozen=True)
@@ -254,7 +253,7 @@ class _Pilot:
             try:
                 node, why = await hand.ready.remote()
             except self._ray.exceptions.RayError as error:
-                births, why = births + 1, _told(error)
+                births, why = births + 1, self._told(error)
                 await asyncio.sleep(_AGAIN)
                 continue
             if why:
@@ -280,7 +279,7 @@ class _Pilot:
         except self._ray.exceptions.RayError as error:
             known = await self._known(hand, error)
             self._ray.kill(hand)  # it may only be out of reach
-            self._say("lost" if self._has_lost(node, known) else "died", key, _told(known))
+            self._say("lost" if self._has_lost(node, known) else "died", key, self._told(known))
             return False
         return True
 
@@ -307,13 +306,15 @@ class _Pilot:
 
     def _has_lost(self, node: str, error: Exception) -> bool:
         """Whether a worker is gone by no fault of its job's."""
-        if not isinstance(error, self._ray.exceptions.ActorDiedError):
+        kinds = self._ray.exceptions
+        if isinstance(error, kinds.OutOfMemoryError):
+            return False
+        if not isinstance(error, kinds.ActorDiedError):
             return True
         alive = {one["NodeID"] for one in self._ray.nodes() if one["Alive"]}
         return "node has died" in str(error) or node not in alive
 
-
-def _told(error: Exception) -> str:
-    if _OOM in str(error):
-        return "its worker process was ended by Ray, since its machine ran out of memory"
-    return "its worker process died"
+    def _told(self, error: Exception) -> str:
+        if isinstance(error, self._ray.exceptions.OutOfMemoryError):
+            return "its worker process was ended by Ray, since its machine ran out of memory"
+        return "its worker process died"

@@ -9,12 +9,13 @@ from multiprocessing.context import ForkServerContext, ForkServerProcess
 from pathlib import Path
 from typing import Any
 
+import pilots
 import psutil
 import pytest
 import toys
 
-from unfooled import document, engine, report, run
-from unfooled.engine import Failed, Means
+from unfooled import document, report, run
+from unfooled.engine import Done, Failed, Means, Progress
 from unfooled.engines import ray as home
 from unfooled.errors import InvalidOption
 from unfooled.study import Study, Sweep
@@ -205,18 +206,23 @@ def test_a_cluster_that_is_not_there_is_told_in_one_line(address: str, why: str)
 
 
 def test_a_cluster_that_stays_away_fails_every_job_that_is_open(
-    monkeypatch: pytest.MonkeyPatch, new_cluster: Begin
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    a, hangs = toys.job("a"), toys.job("hangs", "hang")
-    lost = new_cluster()
-    address = lost.address
-    events = home.ray([a, hangs], toys.perform, lambda _: (), Means(), address=address)
-    told = []
-    for event in events:
-        told.append(event)
-        if event == engine.Progress(hangs, 0.5):
-            monkeypatch.setattr(home, "PATIENCE", 0.0)
-            lost.remove_node(lost.head_node, allow_graceful=False)
-    (failed,) = [event for event in told if isinstance(event, Failed)]
-    assert failed.job == hangs
-    assert failed.message.startswith(f"the Ray cluster at {address} cannot be reached: ")
+    monkeypatch.setattr(home, "serve", pilots.leave)
+    monkeypatch.setattr(home, "PATIENCE", 0.0)
+    jobs, address = [toys.job("a"), toys.job("b"), toys.job("c")], str(tmp_path / "met")
+    a, b, c = jobs
+    events = list(home.ray(jobs, toys.perform, lambda _: (), Means(), address=address))
+    why = f"the Ray cluster at {address} cannot be reached: nobody answers"
+    assert events == [Done(a, b"content", 1.0), Progress(b, 0.0), Failed(b, why), Failed(c, why)]
+
+
+def test_a_cluster_that_is_lost_again_and_again_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(home, "serve", pilots.fall)
+    monkeypatch.setattr(home, "PILOTS", 2)
+    a = toys.job("a")
+    events = list(home.ray([a], toys.perform, lambda _: (), Means()))
+    why = "Ray cannot be reached: Ray has ended the process that was connected to it"
+    assert events == [Progress(a, 0.0), Failed(a, why)]
