@@ -27,7 +27,7 @@ JOBS = 18  # 2 recipes x 2 seeds x (training + 2 attacks + probes) + 2 x picture
 
 
 @pytest.fixture
-def _serially(monkeypatch: pytest.MonkeyPatch) -> None:
+def _serially(monkeypatch: pytest.MonkeyPatch, short_probes: None) -> None:
     monkeypatch.setattr("unfooled.engines.local.local", in_process)
 
 
