@@ -23,7 +23,7 @@ def _signals_stay(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("_signals_stay")
 def test_a_worker_ends_when_its_driver_is_gone() -> None:
     ours, theirs = Pipe()
-    ours.send((JOB, None))
+    ours.send((JOB, ()))
     ours.close()
     home._serve(theirs, toys.perform, dict(os.environ))
     theirs.close()
