@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Any
 
 from unfooled.terminal import err
 
@@ -85,7 +85,7 @@ def _open_all() -> None:
             os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)  # noqa: FBT003
 
 
-def _wrapped(stream: TextIO) -> TextIO:
+def _wrapped(stream: Any) -> Any:
     """A standard stream that lasts; what a test or a notebook put in its place stays."""
     raw = _raw(stream)
     if not isinstance(stream, io.TextIOWrapper) or not isinstance(raw, io.RawIOBase):
@@ -100,12 +100,12 @@ def _wrapped(stream: TextIO) -> TextIO:
     )
 
 
-def _raw(stream: TextIO) -> object:
+def _raw(stream: Any) -> object:
     buffer = getattr(stream, "buffer", None)
     return getattr(buffer, "raw", buffer)  # with PYTHONUNBUFFERED there is nothing between
 
 
-def _error(stream: TextIO) -> OSError | None:
+def _error(stream: Any) -> OSError | None:
     raw = _raw(stream)
     return raw.error if isinstance(raw, _Lasting) else None
 
