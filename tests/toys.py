@@ -6,6 +6,7 @@ Worker processes of the tests import this file too.
 import math
 import os
 import signal
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.connection import Connection
@@ -317,3 +318,20 @@ def die_while_keeping(folder: Path, moment: str) -> None:
             store.write = lambda *given: (real(*given), _kill_myself())  # type: ignore[assignment]
         ledger.put("second", "b", "train", b"two", 1.0)
         _kill_myself()
+
+
+def die_in_a_transaction(folder: Path) -> None:
+    """Killed when half of a change stands in the ledger, and its journal beside it."""
+    known = sqlite3.connect(folder / "ledger.sqlite")
+    known.execute("PRAGMA cache_size = 1")
+    known.execute("UPDATE jobs SET name = 'half'")
+    rows = [(str(number), "b" * 900, f"models/{number}", "", 0.0, 0) for number in range(200)]
+    known.executemany("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?)", rows)
+    _kill_myself()
+
+
+def hold(folder: Path, told: Connection) -> None:
+    """Keeps a folder until it is killed."""
+    with store.opened(folder, {}):
+        told.send("held")
+        signal.pause()

@@ -47,7 +47,7 @@ def written(folder: Path) -> Iterator[sqlite3.Connection]:
     """The ledger of a folder, made or brought up to date.
 
     Raises:
-        RunRefused: it is none of ours, or of a newer unfooled.
+            RunRefused: it is none of ours, of a newer unfooled, or empty beside files.
         sqlite3.Error: it is damaged, held by another program, or cannot be written.
     """
     looked_at(folder)
@@ -160,6 +160,11 @@ def _renew(ledger: sqlite3.Connection, folder: Path) -> None:
     ledger.execute("BEGIN IMMEDIATE")
     with ledger:
         tables = {name for (name,) in ledger.execute("SELECT name FROM sqlite_master")}
+        if "jobs" not in tables and any((folder / "models").glob("[!.]*.*")):
+            raise RunRefused(
+                f"the ledger in {folder} is empty or gone, so that nothing tells which files there "
+                "are whole; choose another folder by --out, or remove this one"
+            )
         old = ledger.execute("SELECT * FROM jobs").fetchall() if "jobs" in tables else []
         ledger.execute("DROP TABLE IF EXISTS jobs")
         ledger.execute(_JOBS)

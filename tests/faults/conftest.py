@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from unfooled import cli
+from unfooled import catalog, cli, publishing, store
 from unfooled.in_process import in_process
+from unfooled.report import Report
 
 JOBS = 8  # two recipes, one seed: training, attack, probes, pictures
 
@@ -62,7 +63,15 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "mood").write_text("")
     (tmp_path / "odd.toml").write_text(_STUDY.format(own=tmp_path / "mine.py"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(publishing, "publish", _publish)
     return tmp_path
+
+
+def _publish(made: Report, folder: Path) -> list[Path]:
+    """The numbers alone, for the figures take seconds."""
+    path = folder / "report" / "results.json"
+    store.write(path, catalog.function("reports", "json")(made))
+    return [path]
 
 
 @pytest.fixture

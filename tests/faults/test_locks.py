@@ -5,11 +5,11 @@ import fcntl
 import os
 import signal
 import sqlite3
-from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from pathlib import Path
 
 import pytest
+import toys
 
 from unfooled import ledger, store
 from unfooled.errors import RunRefused
@@ -23,29 +23,13 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "run"
 
 
-def die_in_a_transaction(folder: Path) -> None:
-    """Killed when half of a change stands in the file, and its journal beside it."""
-    known = sqlite3.connect(folder / "ledger.sqlite")
-    known.execute("PRAGMA cache_size = 1")
-    known.execute("UPDATE jobs SET name = 'half'")
-    rows = [(str(number), "b" * 900, f"models/{number}", "", 0.0, 0) for number in range(200)]
-    known.executemany("INSERT INTO jobs VALUES (?, ?, ?, ?, ?, ?)", rows)
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def hold(folder: Path, told: Connection) -> None:
-    """Keeps the folder until it is killed."""
-    with store.opened(folder, {}):
-        told.send("held")
-        signal.pause()
-
-
 def test_a_second_run_is_refused_and_a_dead_one_leaves_no_lock(
     folder: Path, processes: ForkServerContext
 ) -> None:
     ours, theirs = processes.Pipe()
-    first = processes.Process(target=hold, args=(folder, theirs))
+    first = processes.Process(target=toys.hold, args=(folder, theirs))
     first.start()
+    theirs.close()
     assert ours.recv() == "held"
     with pytest.raises(RunRefused, match="another run is at work") as refused:
         store.opened(folder, {}).__enter__()
@@ -61,7 +45,7 @@ def test_a_second_run_is_refused_and_a_dead_one_leaves_no_lock(
 def test_a_journal_that_a_killed_run_left_is_rolled_back(
     folder: Path, processes: ForkServerContext
 ) -> None:
-    killed = processes.Process(target=die_in_a_transaction, args=(folder,))
+    killed = processes.Process(target=toys.die_in_a_transaction, args=(folder,))
     killed.start()
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
@@ -106,7 +90,7 @@ def test_a_disk_without_locks_is_refused_in_one_line(
     assert len(str(refused.value).splitlines()) == 1
 
 
-@pytest.mark.parametrize("cut", [1, 100, 4096, 5000])
+@pytest.mark.parametrize("cut", [0, 1, 100, 4096, 5000])
 def test_a_ledger_cut_short_is_told_in_one_line(folder: Path, cut: int) -> None:
     path = folder / "ledger.sqlite"
     path.write_bytes(path.read_bytes()[:cut])
