@@ -43,16 +43,19 @@ def _no_data_of_the_user(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Non
     monkeypatch.setattr("unfooled.datasets.cifar10._download", lambda: False)
 
 
+_OUR_OWN = ("toys:", "stored:")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _our_toys_are_no_strangers() -> Iterator[None]:
     """Files of the tests may name the toys, although a file may not name code otherwise."""
     vetted, strange = loading._vetted, provenance._strange
 
     def ours(path: Path, words: str, *others: Any) -> str:
-        return words if words.startswith("toys:") else vetted(path, words, *others)
+        return words if words.startswith(_OUR_OWN) else vetted(path, words, *others)
 
     def others(words: Collection[str], allow: Collection[str]) -> list[str]:
-        return [one for one in strange(words, allow) if not one.startswith("toys:")]
+        return [one for one in strange(words, allow) if not one.startswith(_OUR_OWN)]
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(loading, "_vetted", ours)
