@@ -92,7 +92,7 @@ def _wrapped(stream: Any) -> Any:
         return stream
     stream.flush()
     return io.TextIOWrapper(
-        io.BufferedWriter(_Lasting(raw)),  # type: ignore[type-var]
+        io.BufferedWriter(_Lasting(raw)),
         encoding=stream.encoding,
         errors=stream.errors,
         line_buffering=stream.line_buffering,
