@@ -31,6 +31,7 @@ def disk(home: Path) -> Iterator[Path]:
 
 def fill(disk: Path, left: int) -> None:
     """Leave only so many bytes."""
+    (disk / "ballast").unlink(missing_ok=True)
     free = shutil.disk_usage(disk).free
     with (disk / "ballast").open("wb") as file:
         file.write(bytes(max(0, free - left)))
