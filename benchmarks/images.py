@@ -92,9 +92,9 @@ def _evaluated(
     split = _training(data)
     shape = {"channels": data.channels, "size": data.size, "classes": len(data.classes)}
     network = model.restored(weights, "strided", **shape)
-    sweep = Sweep(name, _ATTACKS[name], "Linf", _EPS, images=count)
+    sweep, ids = Sweep(name, _ATTACKS[name], "Linf", _EPS, images=count), split.sample(count)
     start = time.process_time()
-    packed(swept(network, (), split, data.classes, sweep, 0).arrays())
+    packed(swept(network, (), split, ids, data.classes, sweep, 0).arrays())
     seconds = time.process_time() - start
     # Not `ru_maxrss`, which a process inherits from the one that started it.
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
