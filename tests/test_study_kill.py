@@ -21,7 +21,7 @@ from unfooled.study import Study
 KILLS = 25
 
 
-KILLS_WITH_WORKERS = 3
+KILLS_WITH_WORKERS = 2
 
 
 def own_data(folder: Path, body: str) -> str:
