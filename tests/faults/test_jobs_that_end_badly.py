@@ -77,3 +77,17 @@ def test_a_limit_that_is_no_time_is_refused_in_one_line(
     assert f"the time limit must be more than 0 seconds, not {limit}" in said
     assert len(said.splitlines()) == 1
     assert not (home / "run").exists()
+
+
+@pytest.mark.usefixtures("_serially")
+def test_facts_that_were_damaged_since_are_a_hole_and_are_done_again(
+    home: Path, study: Command
+) -> None:
+    assert study() == 0
+    path = home / "run" / "facts" / "odd-0-0-fgsm-Linf.npz"
+    whole = path.read_bytes()
+    path.write_bytes(bytes(len(whole)))
+    assert study() == 1
+    assert holes(home) == ["odd-0"]
+    assert study() == 0
+    assert path.read_bytes() == whole

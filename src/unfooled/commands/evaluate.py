@@ -93,6 +93,7 @@ def evaluate(
         note=found.note,
         command=typed(),
     )
-    well = tracked(published(folder, provenance.code(found.study)), folder, wanted) and well
-    if not well:
+    made = published(folder, provenance.code(found.study))
+    # A file that was damaged since is a hole too, although no job has failed.
+    if not (tracked(made, folder, wanted) and well) or made.results.missing:
         raise typer.Exit(1)

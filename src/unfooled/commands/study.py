@@ -87,8 +87,9 @@ def study(
         source=shipped.file(which).read_text(),
         note=note,
     )
-    well = tracked(published(folder, provenance.code(chosen)), folder, wanted) and well
-    if not well:
+    made = published(folder, provenance.code(chosen))
+    # A file that was damaged since is a hole too, although no job has failed.
+    if not (tracked(made, folder, wanted) and well) or made.results.missing:
         raise typer.Exit(1)
 
 

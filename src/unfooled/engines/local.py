@@ -31,6 +31,8 @@ from unfooled.engine import (
 )
 from unfooled.jobs import Job
 
+_LONGEST = 3600.0  # seconds that one wait may take; the system knows no end of time
+
 
 def local(
     jobs: Sequence[Job], perform: Perform, weights_of: WeightsOf, means: Means
@@ -115,7 +117,7 @@ class _Pool:
         until = None
         if self._limit is not None:
             first = min(worker.began for worker in self._busy.values())
-            until = max(0.0, first + self._limit - time.monotonic())
+            until = min(max(0.0, first + self._limit - time.monotonic()), _LONGEST)
         heard = wait(list(self._busy), until)
         return [worker for pipe, worker in self._busy.items() if pipe in heard]
 
