@@ -18,7 +18,7 @@ import toys
 from filelock import FileLock
 from torch import nn
 
-from unfooled import loading, model, provenance, run
+from unfooled import engine, loading, model, provenance, run
 from unfooled.dataset import Dataset
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
@@ -32,7 +32,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # each of them would compile to
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
     """Processes for `-n auto`: one a core, and no more than memory is sure to have room for."""
-    return min(8, run.cores())
+    return min(8, engine.cores())
 
 
 @pytest.fixture(autouse=True)
