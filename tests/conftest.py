@@ -18,7 +18,7 @@ import toys
 from filelock import FileLock
 from torch import nn
 
-from unfooled import engine, loading, model, provenance, run
+from unfooled import engine, loading, model, provenance
 from unfooled.dataset import Dataset
 from unfooled.report import Report, gather
 from unfooled.shapes import Images, Labels
