@@ -5,7 +5,8 @@ nobody can see here; that they have the kinds, the shapes and the ranges that fa
 seen, and that those of one study belong together. Then all that is made of them is at worst wrong.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
@@ -113,12 +114,9 @@ def attacked(parts: Sequence[bytes], sweep: Sweep, classes: int) -> Evaluation:
     arrays = _joined(parts)
     targets: _Form = {"targets": ("i", "n")} if "targets" in arrays else {}
     found = _made(Evaluation.of_arrays, _fitting(arrays, {**_ATTACKED, **targets}, classes))
-    steps = np.diff(found.ids)
-    ascending = (steps >= 0).all() if sweep.targets else (steps > 0).all()
+    _in_order(found.ids, 0 if sweep.targets else 1)  # an image may have several targets
     if list(found.threats) != sweep.threats or (found.targets is None) == bool(sweep.targets):
         raise InvalidData("these are the facts of another attack")
-    if not len(found.ids) or not ascending:
-        raise InvalidData("its images are none, or not in their order")
     return found
 
 
@@ -128,6 +126,7 @@ def corrupted(parts: Sequence[bytes], study: Study, classes: int) -> Corrupted:
     asked = study.corruptions
     if asked is None or (found.names, found.severities) != (asked.names, asked.severities):
         raise InvalidData("these are the facts of other corruptions")
+    _in_order(found.ids, 1)
     return found
 
 
@@ -137,6 +136,7 @@ def certified(parts: Sequence[bytes], study: Study, classes: int) -> Certified:
     asked = study.certificates
     if asked is None or (found.norm, found.eps) != (asked.norm, asked.eps):
         raise InvalidData("these are the facts of other certificates")
+    _in_order(found.ids, 1)
     return found
 
 
@@ -150,6 +150,7 @@ def probed(content: bytes, study: Study, classes: int) -> Probed:
         raise InvalidData("these are the probes of another study")
     if any(one.verdict not in ORDER for one in found.findings) or set(PROBES) - set(found.names):
         raise InvalidData("a probe is missing, or a finding of its doctor has no verdict")
+    _in_order(found.ids, 1)
     return found
 
 
@@ -164,12 +165,19 @@ def pictures(content: bytes, sweep: Sweep, classes: int) -> Arrays:
     return found
 
 
-def together(study: Study, found: Mapping[Any, Evaluation]) -> None:
+def together(
+    study: Study,
+    found: Mapping[Any, Evaluation],
+    *others: Collection[Corrupted] | Collection[Certified] | Collection[Probed],
+) -> None:
     """Let only facts pass that are about the same images with the same labels.
+
+    Every network meets the same images, and a smaller sample is part of every larger one.
 
     Args:
         study: whose they are.
         found: of each attack, by recipe, seed and sweep.
+        others: facts of one kind each, of all networks.
 
     Raises:
         InvalidData: the name of the first that is not.
@@ -186,6 +194,15 @@ def together(study: Study, found: Mapping[Any, Evaluation]) -> None:
         where = np.searchsorted(known, one.ids).clip(max=len(known) - 1)
         if (known[where] != one.ids).any() or (widest.labels[at][where] != one.labels).any():
             raise InvalidData(f"{name} is about images that the largest sample has not")
+    samples = [np.unique(ids) for ids in first.values()]
+    for group in others:
+        every = [one.ids for one in group]
+        samples += every[:1]
+        if any(not np.array_equal(every[0], ids) for ids in every):
+            raise InvalidData("what is measured besides attacks is about other images elsewhere")
+    for small, large in itertools.pairwise(sorted(samples, key=len)):
+        if not np.isin(small, large).all():
+            raise InvalidData("its samples of images are not part of one another")
 
 
 def _joined(parts: Sequence[bytes]) -> Arrays:
@@ -197,6 +214,11 @@ def _joined(parts: Sequence[bytes]) -> Arrays:
         return parting.joined(found)
     except (ValueError, KeyError) as error:
         raise InvalidData(f"its parts do not fit together: {brief(error)}") from error
+
+
+def _in_order(ids: NDArray[np.int64], least: int) -> None:
+    if not len(ids) or (np.diff(ids) < least).any():
+        raise InvalidData("its images are none, or not in their order")
 
 
 def _made(make: Callable[[Arrays], _Found], arrays: Arrays) -> _Found:

@@ -105,7 +105,7 @@ def gather(folder: Path, *, allow: Collection[str] = ()) -> Report:
                     facts[index, seed, place] = believed.attacked(found, sweep, classes)
         if content := files.get(study.job_name("pictures", index, 0)):
             pictures[recipe.name] = believed.pictures(content, study.sweeps[0], classes)
-    believed.together(study, facts)
+    believed.together(study, facts, worse.values(), shown.values(), probes.values())
     results = build(study, facts, heads, classes, worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         first = study.recipes[0].title
