@@ -172,7 +172,8 @@ def together(
 ) -> None:
     """Let only facts pass that are about the same images with the same labels.
 
-    Every network meets the same images, and a smaller sample is part of every larger one.
+    Every network meets the same images, and a smaller sample is part of every larger one. An attack
+    with targets leaves out images that have none, so of it the labels alone are held against them.
 
     Args:
         study: whose they are.
@@ -184,7 +185,7 @@ def together(
     """
     if not found:
         return
-    widest = max(found.values(), key=lambda one: len(np.unique(one.ids)))
+    widest = max(found.values(), key=lambda one: (one.targets is None, len(one.ids)))
     known, at = np.unique(widest.ids, return_index=True)
     first: dict[int, NDArray[np.int64]] = {}
     for (recipe, seed, sweep), one in found.items():
@@ -192,9 +193,12 @@ def together(
         if not np.array_equal(one.ids, first.setdefault(sweep, one.ids)):
             raise InvalidData(f"{name} is about other images than the same attack elsewhere")
         where = np.searchsorted(known, one.ids).clip(max=len(known) - 1)
-        if (known[where] != one.ids).any() or (widest.labels[at][where] != one.labels).any():
+        there = known[where] == one.ids
+        if (widest.labels[at][where] != one.labels)[there].any():
+            raise InvalidData(f"{name} has other labels than the largest sample")
+        if one.targets is None and not there.all():
             raise InvalidData(f"{name} is about images that the largest sample has not")
-    samples = [np.unique(ids) for ids in first.values()]
+    samples = [ids for sweep, ids in first.items() if not study.sweeps[sweep].targets]
     for group in others:
         every = [one.ids for one in group]
         samples += every[:1]
