@@ -59,9 +59,9 @@ class Memory:
                 self.most[process] = max(self.most.get(process, 0), memory(process))
 
 
-def timed(name: str, by: str, workers: int) -> tuple[float, float, int]:
+def timed(name: str, seeds: int | None, workers: int) -> tuple[float, float, int]:
     """Seconds from the first job's begin to the last one's end, of the whole, and memory."""
-    study = config.read(shipped.file(name))
+    study = config.read(shipped.file(name), seeds=seeds)
     with tempfile.TemporaryDirectory() as folder, Memory() as looked:
         begun: list[float] = []
 
@@ -70,7 +70,7 @@ def timed(name: str, by: str, workers: int) -> tuple[float, float, int]:
                 begun.append(time.perf_counter())
 
         start = time.perf_counter()
-        failed = run.run(study, Path(folder), device="cpu", workers=workers, by=by, on_step=on_step)
+        failed = run.run(study, Path(folder), device="cpu", workers=workers, on_step=on_step)
         end = time.perf_counter()
     if failed:
         raise SystemExit(failed[0].message)
@@ -82,6 +82,7 @@ def timed(name: str, by: str, workers: int) -> tuple[float, float, int]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--study", default="mnist")
+    parser.add_argument("--seeds", type=int, help="of the study, if not its own")
     parser.add_argument("--engines", nargs="+", default=["local", "ray"])
     parser.add_argument("--workers", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--repeats", type=int, default=1)
@@ -92,7 +93,7 @@ def main() -> None:
     found: dict[int, list[tuple[float, float, int]]] = {n: [] for n in asked.workers}
     for _ in range(asked.repeats):
         for workers in asked.workers:
-            found[workers].append(timed(asked.study, "local", workers))
+            found[workers].append(timed(asked.study, asked.seeds, workers))
     first = statistics.median(whole for _, whole, _ in found[asked.workers[0]])
     rows = []
     for workers, times in found.items():
