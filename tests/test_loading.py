@@ -90,11 +90,13 @@ def test_a_network_of_timms_takes_weights_saved_without_our_normalisation(tmp_pa
 
 
 def test_a_flipped_bit_in_a_run_is_seen_by_its_ledger(tmp_path: Path) -> None:
-    (tmp_path / "models").mkdir()
-    path = toys.saved(tmp_path / "models" / "plain-0.safetensors")
+    (tmp_path / "other").mkdir()
+    other = toys.saved(tmp_path / "other" / "plain-0.safetensors")
+    path = tmp_path / "models" / "plain-0.safetensors"
     assert store.recorded(path) is None
     with store.opened(tmp_path, {}) as ledger:
-        ledger.put("key", "plain-0", "train", path.read_bytes(), 1.0)
+        ledger.put("key", "plain-0", "train", other.read_bytes(), 1.0)
+    assert store.recorded(other) is None
     assert load(path).sha256 == store.recorded(path)
     raw = bytearray(path.read_bytes())
     raw[-3] ^= 1
