@@ -18,6 +18,7 @@ import unfooled
 from unfooled import attack, guide
 from unfooled.drawing import COLOURS, FAINT, INK, drawn_on, finished
 from unfooled.losses import fooled, margin
+from unfooled.memory import Room
 from unfooled.randomness import Draws
 from unfooled.shapes import PerImage
 from unfooled.threat import Threat
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 _RIGHT, _WRONG = COLOURS[2], COLOURS[1]
 # Less work than by default, where a picture could not show all of it.
+_A_PASS = 250  # images, at most
 _FEWER: dict[str, dict[str, int]] = {
     "boundary": {"queries": 600},
     "carlini_wagner": {"steps": 60, "searches": 5},
@@ -68,7 +70,11 @@ def attacked(name: str) -> tuple[str, str]:
     watched = Watched(network("standard", 0))
     passes = Passes.none(label)
     victim = Victim(
-        watched, found.knows, passes, lambda rows, _, logits: fooled(logits, label[rows])
+        watched,
+        found.knows,
+        passes,
+        lambda rows, _, logits: fooled(logits, label[rows]),
+        Room(_A_PASS),
     )
     others = {"surrogates": [network("standard", 1)]} if "surrogates" in found.all_options else {}
     after = found.function(
