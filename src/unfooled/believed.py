@@ -51,6 +51,7 @@ _FEW = 10_000  # rows of anything that is no image
 _LARGEST = 2**40  # of a count, so that sums of many fit into 64 bits
 
 _Found = TypeVar("_Found")
+_Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Layer(BaseModel):
@@ -64,12 +65,12 @@ class _Layer(BaseModel):
 
 
 class _Epoch(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-    loss: float
-    validation: float
-    transformed: float
-    single_step: float | None = None
-    several_steps: float | None = None
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
+    loss: Annotated[float, Field(ge=-1e30, le=1e30)]
+    validation: _Share
+    transformed: _Share
+    single_step: _Share | None = None
+    several_steps: _Share | None = None
 
 
 class _Head(BaseModel):
@@ -86,18 +87,25 @@ class _Head(BaseModel):
     layers: list[_Layer] = []
 
 
-def head(content: bytes) -> dict[str, Any]:
+def head(content: bytes, study: Study) -> dict[str, Any]:
     """What the file of a training or of a loading tells about its network.
+
+    Args:
+        content: of the file.
+        study: whose network it is.
 
     Raises:
         InvalidData: the file is damaged, of another kind, or tells what cannot be.
     """
     try:
-        return _Head.model_validate(packing.head(content)).model_dump()
+        found = _Head.model_validate(packing.head(content)).model_dump()
     except ValidationError as errors:
         first = errors.errors(include_url=False, include_input=False)[0]
         place = ".".join(map(str, first["loc"]))
         raise InvalidData(f"its head is damaged: {place}: {first['msg']}") from errors
+    if study.given == bool(found["history"]):
+        raise InvalidData("its head is that of a network that came about in another way")
+    return found
 
 
 def attacked(parts: Sequence[bytes], sweep: Sweep, classes: int) -> Evaluation:

@@ -93,7 +93,7 @@ def gather(folder: Path, *, allow: Collection[str] = ()) -> Report:
     for index, recipe in enumerate(study.recipes):
         for seed in range(study.seeds):
             if content := files.get(study.job_name("train", index, seed)):
-                heads[index, seed] = believed.head(content)
+                heads[index, seed] = believed.head(content, study)
             if found := parts("corrupted", index, seed):
                 worse[index, seed] = believed.corrupted(found, study, classes)
             if found := parts("certified", index, seed):
