@@ -36,3 +36,21 @@ def test_facts_about_other_images_or_labels_do_not_belong_together() -> None:
     relabelled = toys.evaluation([[0, 1], [0, 1]], labels=np.array([0, 2]))
     with pytest.raises(InvalidData, match="other labels"):
         believed.together(study, {(0, 0, 0): one, (0, 0, 1): relabelled})
+
+
+@pytest.mark.parametrize(
+    ("history", "said"),
+    [
+        ([], "came about in another way"),
+        ([{"loss": float("nan"), "validation": 0.5, "transformed": 0.5}], "history.0.loss"),
+        ([{"loss": 1e308, "validation": 0.5, "transformed": 0.5}], "history.0.loss"),
+        ([{"loss": 1.0, "validation": 2.0, "transformed": 0.5}], "history.0.validation"),
+        ([{"loss": 1.0, "validation": 0.5}], "history.0.transformed"),
+        ("none", "history"),
+    ],
+)
+def test_a_head_of_no_training_is_refused(tmp_path: Path, history: object, said: str) -> None:
+    """A report could not be written of such numbers."""
+    content = toys.saved(tmp_path / "a", {"history": history, "overfitted": False}).read_bytes()
+    with pytest.raises(InvalidData, match=said):
+        believed.head(content, toys.study())
