@@ -21,7 +21,7 @@ from unfooled.dataset import Dataset, Split
 from unfooled.packing import packed
 from unfooled.recipe import Plan, Recipe
 from unfooled.study import Sweep
-from unfooled.sweeping import swept
+from unfooled.sweeping import Sweeping
 from unfooled.training import train
 
 _EPS = (0.1,)
@@ -94,7 +94,7 @@ def _evaluated(
     network = model.restored(weights, "strided", **shape)
     sweep, ids = Sweep(name, _ATTACKS[name], "Linf", _EPS, images=count), split.sample(count)
     start = time.process_time()
-    packed(swept(network, (), split, ids, data.classes, sweep, 0).arrays())
+    packed(Sweeping(network, (), split, ids, data.classes, sweep, 0).facts().arrays())
     seconds = time.process_time() - start
     # Not `ru_maxrss`, which a process inherits from the one that started it.
     found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())

@@ -20,7 +20,7 @@ from unfooled.dataset import Dataset, Split, assemble
 from unfooled.evaluation import Evaluation
 from unfooled.randomness import Draws
 from unfooled.study import Sweep
-from unfooled.sweeping import swept
+from unfooled.sweeping import Sweeping
 from unfooled.threat import Threat
 
 THREATS = [Threat("Linf", eps) for eps in (0.002, 0.05)]
@@ -120,7 +120,7 @@ def streamed(path: Path, n: int, images: int, room: int) -> tuple[Evaluation, in
     data = mapped(path, n)
     sweep = Sweep("fgsm", {}, "Linf", (0.0, 0.01), images=images)
     ids = data.test.sample(images)
-    facts = swept(net, (), data.test, ids, data.classes, sweep, 0)
+    facts = Sweeping(net, (), data.test, ids, data.classes, sweep, 0).facts()
     return facts, held("RssAnon") - before
 
 

@@ -8,7 +8,8 @@ import toys
 from unfooled import check
 from unfooled.check import Evidence, audit, weighed
 from unfooled.evaluation import Evaluation
-from unfooled.probing import PROBES, Probed
+from unfooled.probed import Probed
+from unfooled.probing import PROBES
 from unfooled.results import build
 from unfooled.study import Sweep
 

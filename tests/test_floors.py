@@ -39,7 +39,7 @@ FLOORS = {
     ],
     "one training, one evaluation, one question": [
         *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
-        *("finding", "pulse", "normalisation", "doctor", "probing", "comparing"),
+        *("finding", "pulse", "normalisation", "doctor", "probed", "probing", "comparing"),
     ],
     "judgement": [
         *("statistics", "outcomes", "bracket", "targeted", "results", "standing", "answer"),

@@ -11,7 +11,8 @@ from torch import nn
 
 from unfooled.dataset import Dataset
 from unfooled.errors import InvalidData
-from unfooled.probing import PROBES, Probed, probed
+from unfooled.probed import Probed
+from unfooled.probing import PROBES, probed
 from unfooled.randomness import Draws
 from unfooled.shapes import Images, Logits
 from unfooled.threat import Threat

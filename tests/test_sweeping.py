@@ -7,7 +7,7 @@ from unfooled import model
 from unfooled.certified import Certified
 from unfooled.evaluation import Evaluation
 from unfooled.study import Sweep
-from unfooled.sweeping import kept, swept
+from unfooled.sweeping import Sweeping
 
 EPS = (0.002, 0.02, 0.1)
 SWEEP = Sweep("pgd", {"steps": 5}, "Linf", (0.0, *EPS), images=30)
@@ -22,7 +22,7 @@ def network() -> torch.nn.Module:
 @pytest.fixture(scope="module")
 def plain(network: torch.nn.Module) -> Evaluation:
     data = toys.striped()
-    return swept(network, (), data.test, IDS, data.classes, SWEEP, 0)
+    return Sweeping(network, (), data.test, IDS, data.classes, SWEEP, 0).facts()
 
 
 def shown(plain: Evaluation) -> Certified:
@@ -37,7 +37,7 @@ def test_what_is_shown_to_stand_is_not_attacked_and_nothing_else_changes(
 ) -> None:
     data, certificates = toys.striped(), shown(plain)
     assert certificates.stands[0].sum() > certificates.stands[1].sum() > 0
-    spared = swept(network, (), data.test, IDS, data.classes, SWEEP, 0, [certificates])
+    spared = Sweeping(network, (), data.test, IDS, data.classes, SWEEP, 0, [certificates]).facts()
     assert spared.threats == plain.threats
     for name in ("ids", "labels", "clean", "robust", "correct"):
         assert np.array_equal(getattr(spared, name), getattr(plain, name)), name
@@ -51,7 +51,7 @@ def test_what_is_shown_to_stand_is_not_attacked_and_nothing_else_changes(
 
 def test_kept_images_lie_in_their_places(network: torch.nn.Module, plain: Evaluation) -> None:
     data, certificates = toys.striped(), shown(plain)
-    arrays = kept(network, (), data.test, IDS, data.classes, SWEEP, 0, [certificates])
+    arrays = Sweeping(network, (), data.test, IDS, data.classes, SWEEP, 0, [certificates]).kept()
     facts, images = Evaluation.of_arrays(arrays), torch.from_numpy(arrays["adversarial"])
     originals = data.test.pixels(torch.from_numpy(facts.ids))
     assert facts.won.any()
@@ -69,7 +69,9 @@ def test_targets_go_through_as_they_are(network: torch.nn.Module) -> None:
     data = toys.striped()
     aimed = Sweep("pgd", {"steps": 3}, "Linf", (0.1,), images=12, targets="every")
     ids = data.test.sample(12)
-    facts = swept(network, (), data.test, ids, data.classes, aimed, 0)
+    facts = Sweeping(network, (), data.test, ids, data.classes, aimed, 0).facts()
     assert len(facts.ids) == 24
-    again = Evaluation.of_arrays(kept(network, (), data.test, ids, data.classes, aimed, 0))
+    again = Evaluation.of_arrays(
+        Sweeping(network, (), data.test, ids, data.classes, aimed, 0).kept()
+    )
     assert np.array_equal(again.read_as, facts.read_as)

@@ -20,7 +20,8 @@ from unfooled.corrupted import Corrupted
 from unfooled.errors import InvalidData, UnfooledError, brief
 from unfooled.evaluation import UNREAD, Evaluation
 from unfooled.packing import Arrays
-from unfooled.probing import PROBES, Probed
+from unfooled.probed import Probed
+from unfooled.probing import PROBES
 from unfooled.study import Study, Sweep
 from unfooled.wording import visible
 

@@ -25,7 +25,7 @@ from unfooled import attack, catalog, outcomes, statistics
 from unfooled.certified import Certified
 from unfooled.finding import Finding
 from unfooled.outcomes import Facts
-from unfooled.probing import Probed
+from unfooled.probed import Probed
 from unfooled.results import Results
 from unfooled.statistics import Estimate
 from unfooled.study import Study, Sweep

@@ -75,7 +75,8 @@ def _readable(path: Place) -> Iterator[None]:
         yield
     except (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
         raise InvalidData(f"{path} is damaged or truncated: {error}") from error
-    except (OSError, NotImplementedError, RuntimeError) as error:  # of a kind that zip has not here
+    # The latter two where a zip is packed in a way that this Python does not know.
+    except (OSError, NotImplementedError, RuntimeError) as error:
         reason = getattr(error, "strerror", None) or error
         raise InvalidData(f"{path} cannot be read: {reason}") from error
 

@@ -20,6 +20,7 @@ from unfooled import (
 )
 from unfooled.dataset import Dataset
 from unfooled.parting import WHOLE, Part
+from unfooled.probed import Probed
 from unfooled.recipe import Recipe
 from unfooled.study import Study, Sweep
 
@@ -113,7 +114,7 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
             found += _parted(job, decides, images)
         beside = _surrogate(trainings, index, seed)
         met = [judged[job.key] for job in (train, *beside)]
-        form = [field.name for field in fields(probing.Probed)]
+        form = [field.name for field in fields(Probed)]
         asked = [form, plain["audit"], study.threat.norm, study.threat.eps]
         key = _key({"train": met, "probed": asked, "split": study.split})
         cost = float(probing.COST * min(study.audit.images, n))

@@ -23,7 +23,7 @@ from unfooled.finding import Finding
 from unfooled.model import Layer
 from unfooled.outcomes import Facts
 from unfooled.packing import Arrays
-from unfooled.probing import Probed
+from unfooled.probed import Probed
 from unfooled.provenance import asked, code, vetted
 from unfooled.results import Results, build
 from unfooled.study import Study

@@ -1,7 +1,7 @@
 """One sweep of a study on one network: facts, without asking for what is shown already."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -23,106 +23,85 @@ from unfooled.targets import Aim, Aims
 from unfooled.threat import Threat
 
 Seen = Callable[[Evaluation, list[Attacked]], None]
+_Group = tuple[NDArray[np.int64], int]  # places of images, and the first threat they are met with
 
 
-@dataclass
-class Kept:
-    """The images that fool, part by part; all others are black, which takes no room in a file."""
+@dataclass(frozen=True)
+class Sweeping:
+    """One sweep of a study on one network.
 
-    parts: list[NDArray[np.float32]] = field(default_factory=list)
-
-    def add(self, facts: Evaluation, found: list[Attacked]) -> None:
-        """Those of some images, `[t, n, c, h, w]`."""
-        images = np.stack([one.images.float().cpu().numpy() for one in found])
-        images[~facts.won] = 0
-        self.parts.append(images)
-
-
-def swept(
-    network: nn.Module,
-    others: Sequence[nn.Module],
-    split: Split,
-    ids: Labels,
-    classes: Sequence[str],
-    sweep: Sweep,
-    seed: int,
-    shown: Sequence[Certified] = (),
-) -> Evaluation:
-    """The facts of a sweep.
-
-    Args:
+    Attributes:
+        network: that is attacked.
         others: the networks of the other recipes, for an attack that crafts on such.
+        split: of the data.
         ids: positions of the images in the split.
+        classes: of the data.
+        sweep: which attack, over which eps.
+        seed: of its chance.
         shown: certificates of the network: an image is not attacked at the eps at which it is shown
             to stand.
     """
-    return _swept(network, others, split, ids, classes, sweep, seed, shown, lambda _, __: None)[0]
 
+    network: nn.Module
+    others: Sequence[nn.Module]
+    split: Split
+    ids: Labels
+    classes: Sequence[str]
+    sweep: Sweep
+    seed: int
+    shown: Sequence[Certified] = ()
 
-def kept(
-    network: nn.Module,
-    others: Sequence[nn.Module],
-    split: Split,
-    ids: Labels,
-    classes: Sequence[str],
-    sweep: Sweep,
-    seed: int,
-    shown: Sequence[Certified] = (),
-) -> Arrays:
-    """The arrays of the same facts, with the images that fool as `adversarial [t, n, c, h, w]`."""
-    images = Kept()
-    facts, parts = _swept(network, others, split, ids, classes, sweep, seed, shown, images.add)
-    whole = np.zeros((*facts.read_as.shape, *split.images.shape[1:]), np.float32)
-    given = iter(images.parts)
-    for rows, first in parts:
-        done = 0
-        while done < len(rows) and first < len(facts.threats):
-            one = next(given)
-            whole[first:, rows[done : done + one.shape[1]]] = one
-            done += one.shape[1]
-    return {**facts.arrays(), "adversarial": whole}
+    def facts(self) -> Evaluation:
+        """What the attack did."""
+        return self._swept(lambda _, __: None)[0]
 
+    def kept(self) -> Arrays:
+        """The arrays of the facts, and the images that fool as `adversarial [t, n, c, h, w]`.
 
-def _swept(
-    network: nn.Module,
-    others: Sequence[nn.Module],
-    split: Split,
-    ids: Labels,
-    classes: Sequence[str],
-    sweep: Sweep,
-    seed: int,
-    shown: Sequence[Certified],
-    seen: Seen,
-) -> tuple[Evaluation, list[tuple[NDArray[np.int64], int]]]:
-    """The facts, and the images that were attacked together: their places, from which threat on."""
-    draws = Draws(seed, f"attack/{sweep.attack}", ids)
-    aims: Labels | None = None
-    if sweep.targets:
-        choose = targets.find(sweep.targets, tuple(classes))
-        ids, aims = _aimed(network, split, ids, choose, draws)
-    armed, threats = sweep.armed(others), sweep.threats
-    spared = _spared(ids.numpy(), shown, threats)
-    facts, parts = list[Evaluation](), list[tuple[NDArray[np.int64], int]]()
-    for first in np.unique(spared).tolist():
-        rows = np.flatnonzero(spared == first)
-        own, left = ids[torch.from_numpy(rows)], threats[first:]
-        both = [evaluation.untouched(network, split, own, armed, threats[:first])] if first else []
-        if left:
-            both.append(
-                evaluation.evaluate_split(
-                    network,
-                    split,
-                    own,
-                    armed,
-                    left,
-                    draws=draws,
-                    targets=None if aims is None else aims[torch.from_numpy(rows)],
-                    seen=seen,
+        All others are black, which takes no room in a file.
+        """
+        parts: list[NDArray[np.float32]] = []
+
+        def seen(facts: Evaluation, found: list[Attacked]) -> None:
+            images = np.stack([one.images.float().cpu().numpy() for one in found])
+            images[~facts.won] = 0
+            parts.append(images)
+
+        facts, groups = self._swept(seen)
+        whole = np.zeros((*facts.read_as.shape, *self.split.images.shape[1:]), np.float32)
+        given = iter(parts)
+        for rows, first in groups:
+            done = 0
+            while done < len(rows) and first < len(facts.threats):
+                one = next(given)
+                whole[first:, rows[done : done + one.shape[1]]] = one
+                done += one.shape[1]
+        return {**facts.arrays(), "adversarial": whole}
+
+    def _swept(self, seen: Seen) -> tuple[Evaluation, list[_Group]]:
+        """The facts, and the images that were attacked together."""
+        network, split, ids = self.network, self.split, self.ids
+        draws = Draws(self.seed, f"attack/{self.sweep.attack}", ids)
+        aims: Labels | None = None
+        if self.sweep.targets:
+            choose = targets.find(self.sweep.targets, tuple(self.classes))
+            ids, aims = _aimed(network, split, ids, choose, draws)
+        armed, threats = self.sweep.armed(self.others), self.sweep.threats
+        spared = _spared(ids.numpy(), self.shown, threats)
+        facts, groups = list[Evaluation](), list[_Group]()
+        for first in np.unique(spared).tolist():
+            rows = np.flatnonzero(spared == first)
+            own, (free, left) = ids[torch.from_numpy(rows)], (threats[:first], threats[first:])
+            both = [evaluation.untouched(network, split, own, armed, free)] if free else []
+            if left:
+                wanted = None if aims is None else aims[torch.from_numpy(rows)]
+                given = (network, split, own, armed, left)
+                both.append(
+                    evaluation.evaluate_split(*given, draws=draws, targets=wanted, seen=seen)
                 )
-            )
-        facts.append(evaluation.stacked(both))
-        parts.append((rows, first))
-    return evaluation.merged(facts, np.concatenate([rows for rows, _ in parts])), parts
+            facts.append(evaluation.stacked(both))
+            groups.append((rows, first))
+        return evaluation.merged(facts, np.concatenate([rows for rows, _ in groups])), groups
 
 
 def _aimed(network: nn.Module, split: Split, ids: Labels, choose: Aim, draws: Draws) -> Aims:

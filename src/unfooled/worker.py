@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from unfooled import loading, model, parting, preprocessor, probing, sweeping, training
+from unfooled import loading, model, parting, preprocessor, probing, training
 from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset
@@ -21,6 +21,7 @@ from unfooled.packing import Arrays, packed, unpacked
 from unfooled.pictures import pictures
 from unfooled.randomness import Draws
 from unfooled.study import Study
+from unfooled.sweeping import Sweeping
 
 
 @dataclass(frozen=True)
@@ -161,8 +162,8 @@ class Worker:
             return pictures(network, split, sweep)
         if job.kind == "attack":
             ids = parting.share(split.sample(sweep.images or len(split)), job.part)
-            made = (network, others, split, ids, data.classes, sweep, job.seed, shown)
-            return sweeping.kept(*made) if study.keeps_images else sweeping.swept(*made).arrays()
+            made = Sweeping(network, others, split, ids, data.classes, sweep, job.seed, shown)
+            return made.kept() if study.keeps_images else made.facts().arrays()
         if job.kind == "probed":
             ids, draws = split.sample(study.audit.images), Draws(job.seed, "probes")
             told = (network, split, ids, study.threat, others, len(data.classes))

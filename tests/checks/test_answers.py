@@ -12,7 +12,8 @@ from unfooled.bracket import Bracket
 from unfooled.certified import Certified
 from unfooled.check import Evidence
 from unfooled.finding import Finding
-from unfooled.probing import PROBES, Probed
+from unfooled.probed import Probed
+from unfooled.probing import PROBES
 from unfooled.recipe import Recipe
 from unfooled.results import Curve, Results
 
