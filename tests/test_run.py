@@ -20,7 +20,7 @@ from unfooled.errors import (
 from unfooled.in_process import in_process
 from unfooled.recipe import Plan
 from unfooled.run import Step
-from unfooled.study import Certificates, Sweep
+from unfooled.study import Audit, Certificates, Sweep
 from unfooled.worker import Worker
 
 JOBS = 18  # 2 recipes x 2 seeds x (training + 2 attacks + probes) + 2 x pictures
@@ -118,9 +118,10 @@ def test_a_job_whose_file_was_lost_or_damaged_is_done_again_and_no_other(tmp_pat
 def test_worker_processes_give_the_same_numbers_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert run.run(toys.study(), tmp_path / "workers", device="cpu", workers=2) == []
+    study = toys.study(audit=Audit(images=4))
+    assert run.run(study, tmp_path / "workers", device="cpu", workers=2) == []
     monkeypatch.setattr("unfooled.engines.local.local", in_process)
-    assert run.run(toys.study(), tmp_path / "serial", device="cpu") == []
+    assert run.run(study, tmp_path / "serial", device="cpu") == []
     assert told(tmp_path / "workers") == told(tmp_path / "serial")
 
 

@@ -2,6 +2,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import quick
 import toys
 
 from unfooled import jobs, model, packing, pictures
@@ -25,14 +26,15 @@ def worker() -> Worker:
 
 @pytest.fixture(scope="module")
 def done(worker: Worker) -> dict[str, bytes]:
-    """Every job of the toy study, done in this process."""
+    """Every job of the toy study, done in this process, with short probes."""
     files: dict[str, bytes] = {}
     names: dict[str, bytes] = {}
-    for job in jobs.jobs(worker.study, worker.data, "cpu"):
-        weights = tuple(files[one.key] for one in job.needs)
-        files[job.key] = names[job.name(worker.study)] = worker.perform(
-            job, weights, lambda _: None
-        )
+    with quick.short_probes():
+        for job in jobs.jobs(worker.study, worker.data, "cpu"):
+            weights = tuple(files[one.key] for one in job.needs)
+            files[job.key] = names[job.name(worker.study)] = worker.perform(
+                job, weights, lambda _: None
+            )
     return names
 
 

@@ -13,6 +13,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+import quick
 import torch
 from torch import Tensor, nn
 
@@ -260,7 +261,7 @@ def dropping(*, channels: int, size: int, classes: int) -> nn.Module:
 
 
 def run_serially(study: Study, folder: Path, begun: Connection) -> None:
-    """A whole run in this process; to be killed."""
+    """A whole run in this process, with short probes; to be killed."""
     torch.set_num_threads(1)
     local.local = in_process
 
@@ -268,7 +269,8 @@ def run_serially(study: Study, folder: Path, begun: Connection) -> None:
         if step.event is None:
             begun.send("the first job begins")
 
-    run.run(study, folder, device="cpu", workers=1, on_step=tell)
+    with quick.short_probes():
+        run.run(study, folder, device="cpu", workers=1, on_step=tell)
 
 
 def run_in_workers(study: Study, folder: Path) -> None:

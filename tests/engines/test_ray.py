@@ -18,7 +18,7 @@ from unfooled import document, provenance, report, run
 from unfooled.engine import Done, Failed, Means, Progress
 from unfooled.engines import ray as home
 from unfooled.errors import InvalidOption
-from unfooled.study import Study, Sweep
+from unfooled.study import Audit, Study, Sweep
 
 # Parts are small, so that there are several of each; a job of the second attack waits on a machine
 # for as long as a file says so, after it has said where it is.
@@ -76,6 +76,7 @@ def study(place: Path) -> Study:
             Sweep("fgsm", {}, "Linf", (0.0, 0.1)),
             Sweep(f"{place}/mine.py:waiting", {}, "Linf", (0.1,)),
         ),
+        audit=Audit(images=4),
     )
 
 

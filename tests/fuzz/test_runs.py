@@ -40,7 +40,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         certificates=Certificates((0.01, 0.05), 10),
         audit=Audit(6),
     )
-    with quick.no_processes():
+    with quick.no_processes(), quick.short_probes():
         run.run(study, found, device="cpu")
     return found
 

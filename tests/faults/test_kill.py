@@ -3,8 +3,8 @@
 import json
 import random
 import signal
-import sqlite3
 import time
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext, ForkServerProcess
@@ -16,11 +16,11 @@ from filelock import FileLock
 
 from unfooled import provenance, report, run
 from unfooled.recipe import Plan
-from unfooled.study import Study
+from unfooled.study import Audit, Study
+
+Rows = Callable[[Path], set[tuple[object, ...]]]
 
 KILLS = 25
-
-
 KILLS_WITH_WORKERS = 2
 
 
@@ -33,7 +33,7 @@ def own_data(folder: Path, body: str) -> str:
 @pytest.fixture
 def study(tmp_path: Path) -> Study:
     """20 jobs, of which some train against an attack and some with random transformations."""
-    plan = Plan(epochs=12, batch_size=20, learning_rate=0.01)
+    plan = Plan(epochs=6, batch_size=20, learning_rate=0.01)
     plain, flips = toys.study().recipes
     return toys.study(
         dataset=own_data(tmp_path, "from toys import striped\n"),
@@ -43,18 +43,6 @@ def study(tmp_path: Path) -> Study:
             replace(flips, plan=plan, transforms=(("GaussianNoise", {"sigma": 0.1}),)),
         ),
     )
-
-
-def rows(folder: Path) -> set[tuple[object, ...]]:
-    """The ledger: name, hash and seconds of every finished job. No two runs take equal seconds."""
-    if not (folder / "ledger.sqlite").exists():
-        return set()
-    ledger = sqlite3.connect(folder / "ledger.sqlite")
-    try:
-        known = ledger.execute("SELECT 1 FROM sqlite_master WHERE name = 'jobs'").fetchone()
-        return set(ledger.execute("SELECT name, sha256, seconds FROM jobs")) if known else set()
-    finally:
-        ledger.close()
 
 
 def told(folder: Path) -> str:
@@ -76,7 +64,7 @@ def started(
 
 
 def test_killed_25_times_a_run_ends_as_an_unbroken_one(
-    tmp_path: Path, study: Study, processes: ForkServerContext
+    tmp_path: Path, study: Study, processes: ForkServerContext, rows: Rows
 ) -> None:
     process, begun = started(processes, study, tmp_path / "whole")
     begun.recv()
@@ -107,9 +95,11 @@ def test_killed_25_times_a_run_ends_as_an_unbroken_one(
 
 
 def test_killed_with_its_workers_a_run_ends_as_an_unbroken_one(
-    tmp_path: Path, processes: ForkServerContext
+    tmp_path: Path, processes: ForkServerContext, rows: Rows
 ) -> None:
-    study = toys.study(dataset=own_data(tmp_path, "from toys import striped\n"))
+    study = toys.study(
+        dataset=own_data(tmp_path, "from toys import striped\n"), audit=Audit(images=4)
+    )
     whole, _ = started(processes, study, tmp_path / "whole")
     whole.join()
     finished = set[tuple[object, ...]]()
