@@ -88,7 +88,8 @@ def no_processes() -> Iterator[None]:
 def quick_studies() -> Iterator[None]:
     """All three, for a whole file and its fixtures.
 
-    Each step of a study is tested by itself, and studies without this in test_run.py.
+    Each step of a study is tested by itself, and whole studies with checked annotations in
+    test_run.py.
     """
     with quick.unchecked(), quick.short_probes(), quick.no_processes():
         yield

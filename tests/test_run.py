@@ -27,8 +27,13 @@ JOBS = 18  # 2 recipes x 2 seeds x (training + 2 attacks + probes) + 2 x picture
 
 
 @pytest.fixture
-def _serially(monkeypatch: pytest.MonkeyPatch, short_probes: None) -> None:
-    monkeypatch.setattr("unfooled.engines.local.local", in_process)
+def _serially(no_processes: None, short_probes: None) -> None:
+    """In this process, and the annotations are checked."""
+
+
+@pytest.fixture
+def _quickly(_serially: None, unchecked: None) -> None:
+    """In this process, for what has nothing to do with shapes."""
 
 
 def told(folder: Path) -> str:
@@ -88,14 +93,14 @@ def test_a_study_crafts_on_its_other_recipes_and_turns_classes_into_others(tmp_p
     assert [cell is None for cell in to_one[0].cells[0]] == [True, False, True]
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_target_that_does_not_exist_is_refused_before_any_training(tmp_path: Path) -> None:
     study = toys.study(sweeps=(Sweep("fgsm", {}, "Linf", (0.1,), targets="runner_upp"),))
     with pytest.raises(UnknownName, match="did you mean 'runner_up'"):
         run.run(study, tmp_path, device="cpu", workers=1)
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_run_again_does_nothing_again(tmp_path: Path) -> None:
     steps_of(tmp_path)
     before = told(tmp_path)
@@ -103,7 +108,7 @@ def test_a_run_again_does_nothing_again(tmp_path: Path) -> None:
     assert told(tmp_path) == before
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_job_whose_file_was_lost_or_damaged_is_done_again_and_no_other(tmp_path: Path) -> None:
     steps_of(tmp_path)
     before = told(tmp_path)
@@ -115,6 +120,7 @@ def test_a_job_whose_file_was_lost_or_damaged_is_done_again_and_no_other(tmp_pat
     assert told(tmp_path) == before
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_worker_processes_give_the_same_numbers_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -125,7 +131,7 @@ def test_worker_processes_give_the_same_numbers_in_the_end(
     assert told(tmp_path / "workers") == told(tmp_path / "serial")
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_work_that_is_cut_into_parts_gives_the_same_numbers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,7 +153,7 @@ def test_work_that_is_cut_into_parts_gives_the_same_numbers(
     assert report.gather(tmp_path / "parts").results.missing == ("flips-0",)
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 @pytest.mark.parametrize(("most", "sent"), [(2**31, True), (1000, False)])
 def test_an_engine_on_other_machines_is_handed_the_data_unless_they_are_large(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int, sent: bool
@@ -165,7 +171,7 @@ def test_an_engine_on_other_machines_is_handed_the_data_unless_they_are_large(
     assert met[0].sha256 == toys.striped().sha256
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_training_that_fails_is_a_hole_and_the_others_go_on(tmp_path: Path) -> None:
     plain, flips = toys.study().recipes
     wild = replace(flips, plan=Plan(epochs=1, batch_size=8, learning_rate=1e30))
@@ -184,7 +190,7 @@ def test_a_training_that_fails_is_a_hole_and_the_others_go_on(tmp_path: Path) ->
     assert found.answer.short == "Not shown."
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 @pytest.mark.parametrize(
     ("changes", "error"),
     [
@@ -209,7 +215,7 @@ def test_what_cannot_work_is_found_out_before_any_training(
         run.run(toys.study(**changes), tmp_path, device="cpu")
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_folder_that_cannot_be_written_is_found_out_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,14 +225,14 @@ def test_a_folder_that_cannot_be_written_is_found_out_first(
         run.run(toys.study(), tmp_path / "run", device="cpu")
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_changed_study_in_an_old_folder_is_refused(tmp_path: Path) -> None:
     steps_of(tmp_path)
     with pytest.raises(RunRefused, match=r"seeds: 2 there, 3 now"):
         run.run(toys.study(seeds=3), tmp_path, device="cpu")
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
     with (
         store.opened(tmp_path, toys.study().plain()),
@@ -235,7 +241,7 @@ def test_a_second_run_in_the_same_folder_is_refused(tmp_path: Path) -> None:
         steps_of(tmp_path)
 
 
-@pytest.mark.usefixtures("_serially")
+@pytest.mark.usefixtures("_quickly")
 def test_a_disk_that_fills_up_stops_the_run_which_goes_on_later(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -29,14 +29,14 @@ class AnyKind(nn.Module):
 
 # What makes a slow attack small enough for a test and still leaves it an attack.
 SMALL: dict[str, dict[str, Any]] = {
-    "autoattack": {"steps_each": 10, "square_queries": 60},
-    "boundary": {"queries": 400},
-    "carlini_wagner": {"steps": 60, "searches": 5},
-    "hopskipjump": {"queries": 600},
+    "autoattack": {"steps_each": 10, "square_queries": 30},
+    "boundary": {"queries": 300},
+    "carlini_wagner": {"steps": 50, "searches": 5},
+    "hopskipjump": {"queries": 400},
     "spsa": {"steps": 20, "samples": 16},
     "transfer": {"surrogates": [AnyKind(specimens.smooth().model)]},
 }
-FEW = {"queries": 150, "steps": 40}  # at most, of an attack without an entry above
+FEW = {"queries": 100, "steps": 20}  # at most, of an attack without an entry above
 
 
 def small(name: str) -> Attack:

@@ -22,9 +22,9 @@ def begun(**head: Any) -> Any:
     return Cluster(initialize_head=True, head_node_args=asked)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three nodes with a core each."""
+    """Three nodes with a core each. Its processes are never idle, so it ends with the file."""
     found = begun()
     for _ in range(2):
         found.add_node(num_cpus=1)

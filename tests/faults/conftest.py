@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from unfooled import catalog, cli, publishing, store
-from unfooled.in_process import in_process
 from unfooled.report import Report
 
 JOBS = 8  # two recipes, one seed: training, attack, probes, pictures
@@ -75,8 +74,8 @@ def _publish(made: Report, folder: Path) -> list[Path]:
 
 
 @pytest.fixture
-def _serially(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("unfooled.engines.local.local", in_process)
+def _serially(no_processes: None, unchecked: None) -> None:
+    """In this process."""
 
 
 @pytest.fixture
