@@ -206,6 +206,7 @@ def test_report_makes_the_files_again(small_run: Path, monkeypatch: pytest.Monke
     assert path.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_ctrl_c_says_how_to_go_on(tmp_path: Path, small_run: Path) -> None:
     (tmp_path / "small.toml").write_bytes((small_run.parent / "small.toml").read_bytes())
     process = subprocess.Popen(

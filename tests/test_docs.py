@@ -110,6 +110,7 @@ def test_every_study_file_is_one(
         assert study.sweeps
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("page", RUN, **IDS)
 def test_a_page_can_be_followed(
     page: Path,

@@ -311,6 +311,7 @@ def test_a_run_goes_on_with_the_other_jobs(tmp_path: Path, monkeypatch: pytest.M
     assert (tmp_path / "run" / "facts" / "plain-0-1-pgd-Linf.npz").exists()
 
 
+@pytest.mark.slow
 def test_within_a_limit_of_the_address_space_the_facts_are_the_same(
     processes: ForkServerContext,
 ) -> None:
@@ -325,6 +326,7 @@ def test_within_a_limit_of_the_address_space_the_facts_are_the_same(
     same(plain, facts, rounding=1e-5)
 
 
+@pytest.mark.slow
 def test_images_of_a_file_larger_than_memory_are_evaluated(
     tmp_path: Path, processes: ForkServerContext
 ) -> None:

@@ -69,6 +69,7 @@ def test_it_tells_nothing_of_the_machine_that_ran_it(kept: NotebookNode) -> None
     assert set(kept.metadata) == {"kernelspec", "language_info"}
 
 
+@pytest.mark.slow
 def test_it_runs(quick: NotebookNode) -> None:
     said = [one.get("name") for one in outputs(quick) if one.output_type == "stream"]
     assert set(said) == {"stdout"}
@@ -77,6 +78,7 @@ def test_it_runs(quick: NotebookNode) -> None:
     assert "MNIST cannot be had" not in told
 
 
+@pytest.mark.slow
 def test_every_picture_has_words(kept: NotebookNode, quick: NotebookNode) -> None:
     for notebook in (kept, quick):
         pictures = 0

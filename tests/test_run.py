@@ -120,6 +120,7 @@ def test_a_job_whose_file_was_lost_or_damaged_is_done_again_and_no_other(tmp_pat
     assert told(tmp_path) == before
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_worker_processes_give_the_same_numbers_in_the_end(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

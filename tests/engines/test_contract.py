@@ -18,10 +18,16 @@ from unfooled.jobs import Job
 Engine = Callable[..., Any]
 
 
-@pytest.fixture(scope="module", params=catalog.names("engines"))
+def named(name: str) -> Any:
+    """An engine as a parameter; to start a cluster takes long."""
+    slow = "address" in catalog.options(catalog.function("engines", name))
+    return pytest.param(name, marks=[pytest.mark.slow] * slow)
+
+
+@pytest.fixture(scope="module", params=map(named, catalog.names("engines")))
 def engine(request: pytest.FixtureRequest) -> Engine:
     found = catalog.function("engines", str(request.param))
-    if "address" in catalog.options(found):  # of a cluster that is there; to start one takes long
+    if "address" in catalog.options(found):  # of a cluster that is there
         return functools.partial(found, address=request.getfixturevalue("cluster").address)
     return found
 

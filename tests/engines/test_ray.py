@@ -20,6 +20,8 @@ from unfooled.engines import ray as home
 from unfooled.errors import InvalidOption
 from unfooled.study import Audit, Study, Sweep
 
+pytestmark = pytest.mark.slow
+
 # Parts are small, so that there are several of each; a job of the second attack waits on a machine
 # for as long as a file says so, after it has said where it is.
 MINE = """
@@ -68,7 +70,7 @@ def armed(place: Path) -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def study(place: Path) -> Study:
-    """20 jobs: of both recipes a training, two attacks in three parts each, probes and pictures."""
+    """18 jobs: of both recipes a training, two attacks in three parts each, probes and pictures."""
     return toys.study(
         model=f"{place}/mine.py:pyramid",
         seeds=1,

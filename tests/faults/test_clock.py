@@ -12,6 +12,7 @@ Command = Callable[..., int]
 YEARS = 3e8  # seconds: ten of them
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_serially")
 def test_a_clock_that_jumps_changes_no_number(
     home: Path,

@@ -46,6 +46,7 @@ def told_full(capsys: pytest.CaptureFixture[str], disk: Path) -> None:
     (disk / "ballast").unlink()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_serially")
 def test_a_disk_that_fills_up_at_any_moment_costs_one_line(
     disk: Path,

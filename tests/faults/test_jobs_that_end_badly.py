@@ -51,6 +51,7 @@ def test_a_job_that_hangs_is_stopped_and_a_hole(
     assert holes(home) == ["odd-0"]
 
 
+@pytest.mark.slow
 def test_a_job_whose_worker_dies_is_done_again(
     home: Path,
     study: Command,

@@ -18,6 +18,8 @@ from unfooled import provenance, report, run
 from unfooled.recipe import Plan
 from unfooled.study import Audit, Study
 
+pytestmark = pytest.mark.slow
+
 Rows = Callable[[Path], set[tuple[object, ...]]]
 
 KILLS = 25
