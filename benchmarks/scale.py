@@ -13,18 +13,14 @@ import time
 from pathlib import Path
 
 import section
+from idle import nothing
 from study import family, memory
 
 from unfooled import config, engine, run, shipped
-from unfooled.engine import Done, Means, Progress, Weights
+from unfooled.engine import Done, Means, Progress
 from unfooled.jobs import Job
 
 _EVERY = 0.2  # seconds between two looks at the memory
-
-
-def nothing(job: Job, weights: Weights, report: object) -> bytes:
-    """A job that is done at once."""
-    return b""
 
 
 def overhead(name: str, jobs: int) -> float:
