@@ -21,6 +21,13 @@ def leave(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
     pipe.recv()
 
 
+def despair(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
+    """Finds no place for a worker; the address says whether there was one before."""
+    for word in ("reached", *["idle"] * (terms.address == "once")):
+        pipe.send((word, "", None, 0.0))
+    pipe.send(("useless", "", "no worker can be started: too old", 0.0))
+
+
 def fall(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
     """Reaches its cluster, takes a job and goes, again and again."""
     for word in ("reached", "idle"):

@@ -1,5 +1,9 @@
+import asyncio
+import multiprocessing
 import pickle
+import threading
 from dataclasses import replace
+from multiprocessing.connection import Connection
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,7 +15,7 @@ from unfooled import pilot
 from unfooled.jobs import versions
 from unfooled.pilot import Hand, Parcel, Terms
 
-TERMS = Terms("auto", cores=2, gpus=0, workers=None, device="cpu", limit=None)
+TERMS = Terms("auto", cores=2, gpus=0, jobs=10, workers=None, device="cpu", limit=None)
 
 
 @pytest.fixture
@@ -48,12 +52,13 @@ def test_what_cannot_be_loaded_on_a_machine_is_told(parcel: Parcel) -> None:
 @pytest.mark.parametrize(
     ("device", "workers", "room"),
     [
-        ("cpu", None, (12, 0.0)),
+        ("cpu", None, (10, 0.0)),  # no more than there are jobs
         ("cpu", 5, (5, 0.0)),
+        ("cpu", 50, (10, 0.0)),
         ("cuda", None, (3, 1.0)),
         ("cuda", 2, (2, 1.0)),
         ("cuda", 6, (6, 0.5)),
-        ("cuda", 7, (7, 0.428)),  # never more than there is
+        ("cuda", 7, (7, 0.333)),  # three, two and two on each
     ],
 )
 def test_there_is_room_for_a_worker_a_core_or_a_gpu_of_the_cluster(
@@ -63,6 +68,43 @@ def test_there_is_room_for_a_worker_a_core_or_a_gpu_of_the_cluster(
     made._ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 12.0, "GPU": 3.0})
     made._terms = replace(TERMS, device=device, workers=workers)
     assert made._room() == room
+
+
+def test_a_cluster_without_a_gpu_is_told_from_one_that_has_room_later() -> None:
+    made = pilot._Pilot.__new__(pilot._Pilot)
+    made._ray = SimpleNamespace(cluster_resources=lambda: {"CPU": 12.0})
+    made._terms = replace(TERMS, device="cuda")
+    with pytest.raises(pilot._Useless, match="has no GPU; --device cpu works on it"):
+        made._room()
+
+
+@pytest.mark.parametrize(
+    "job", [pickle.dumps(toys.job("a", "leave")), pickle.dumps(toys.job("a", "leave"))[:20]]
+)
+def test_a_job_that_ends_its_thread_has_failed(parcel: Parcel, job: bytes) -> None:
+    hand = Hand(parcel)
+    assert hand._opened() == ""
+    words = hand.begin(job)
+    while words[-1][0] == "progress":
+        words += hand.hear()
+    assert words[-1][0] == "failed"
+    assert words[-1][1].startswith(("SystemExit: 3", "UnpicklingError: "))
+
+
+def test_who_speaks_much_can_still_listen() -> None:
+    """Both ends of one pipe write more than it holds, before either reads."""
+    ours, theirs = multiprocessing.Pipe()
+    voice = pilot._Voice(theirs)
+    for _ in range(3):
+        voice.say("done", "a", bytes(2**22))
+    heard: list[Any] = []
+    listens = threading.Thread(target=lambda: heard.append(theirs.recv()))
+    listens.start()
+    ours.send(("keep", "a", bytes(2**22), ()))
+    listens.join()
+    assert len(heard[0][2]) == 2**22
+    assert [len(ours.recv()[2]) for _ in range(3)] == [2**22] * 3
+    voice.close()
 
 
 @pytest.mark.parametrize(
@@ -83,3 +125,64 @@ def test_a_worker_that_died_is_told_from_one_whose_machine_is_lost(
     assert made._has_lost("here", error) == lost
     assert made._has_lost("there", error) == (lost or "died" in told)
     assert told in made._told(error)
+
+
+def made_of(pipe: Connection, *, jobs: int = 10, put: Any = lambda _: None) -> pilot._Pilot:
+    """A pilot on a cluster of two cores that is not there."""
+    found = pilot._Pilot(pipe, pilot._Voice(pipe), Parcel(b"", (), (), "", {}), TERMS)
+    found._terms = replace(TERMS, jobs=jobs)
+    found._ray = SimpleNamespace(put=put, cluster_resources=lambda: {"CPU": 2.0})
+    return found
+
+
+def test_what_cannot_be_kept_ends_the_pilot() -> None:
+    def full(_: object) -> None:
+        raise MemoryError("the object store is full")
+
+    async def listened() -> None:
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        made._listen(over)
+        await over
+
+    ours, theirs = multiprocessing.Pipe()
+    made = made_of(theirs, put=full)
+    ours.send(("keep", "a", b"weights", ()))
+    with pytest.raises(MemoryError, match="store is full"):
+        asyncio.run(listened())
+
+
+def test_a_place_in_which_no_worker_lives_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    born, looks = [], []
+
+    async def lived(parcel: object, gpus: float) -> str:
+        born.append(gpus)
+        if len(born) == 1:
+            return "there is an older torch"
+        await asyncio.sleep(60)
+        return ""
+
+    async def whole() -> None:
+        running = asyncio.create_task(made.run())
+        await asyncio.sleep(0.3)
+        ours.close()
+        await running
+
+    ours, theirs = multiprocessing.Pipe()
+    made = made_of(theirs)
+    room = made._room
+    monkeypatch.setattr(made, "_lived", lived)
+    monkeypatch.setattr(made, "_room", lambda: looks.append("") or room())
+    asyncio.run(whole())
+    assert len(born) == 2
+    assert len(looks) < 4
+
+
+def test_no_place_in_which_a_worker_lives_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def lived(parcel: object, gpus: float) -> str:
+        return "there is an older torch"
+
+    _, theirs = multiprocessing.Pipe()
+    made = made_of(theirs)
+    monkeypatch.setattr(made, "_lived", lived)
+    with pytest.raises(pilot._Useless, match="can be started: there is an older torch"):
+        asyncio.run(made.run())

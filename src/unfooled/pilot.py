@@ -8,6 +8,7 @@ This file imports nothing of ours that needs torch: the pilot hands on jobs that
 import asyncio
 import contextlib
 import importlib
+import math
 import os
 import pickle
 import queue
@@ -24,7 +25,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from unfooled.errors import UnfooledError, brief
+from unfooled.errors import brief
 
 Word = tuple[str, str, Any, float]  # kind, key of the job, what is told, seconds
 Said = tuple[str, Any, float]  # by a worker, who knows of one job alone
@@ -34,6 +35,7 @@ _WATCH = 2.0  # seconds between two looks at how large the cluster is
 _AGAIN = 1.0  # seconds before a worker is started again
 _DOUBT = 3.0  # seconds in which a machine tells of the end of one of its processes
 _KNOCK = 10.0  # seconds that the machine of a cluster's head may take to answer
+_LAST_WORDS = 10.0  # seconds that the driver may take to hear them
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,7 @@ class Terms:
     Attributes:
         address: of a cluster; "" begins one on this machine.
         cores, gpus: of one that begins here.
+        jobs: that there are, so that no more workers are of use.
         workers: jobs at once; None for as many as the cluster has room for.
         device: "cuda" gives each worker a GPU, or its share of one.
         limit: seconds that a job may take; None for no limit.
@@ -70,6 +73,7 @@ class Terms:
     address: str
     cores: int
     gpus: int
+    jobs: int
     workers: int | None
     device: str
     limit: float | None
@@ -104,6 +108,9 @@ class Hand:
             return f"{type(error).__name__}: {brief(error)}"
         return ""
 
+    def there(self) -> None:
+        """An answer is all that is wanted."""
+
     def begin(self, job: bytes, *weights: bytes | None) -> list[Said]:
         """Begin a job; then as `hear`."""
         threading.Thread(target=self._do, args=(job, weights), daemon=True).start()
@@ -118,17 +125,19 @@ class Hand:
         return told
 
     def _do(self, job: bytes, weights: tuple[bytes | None, ...]) -> None:
-        import torch
-
-        from unfooled.engine import outcome
-
-        torch.set_num_threads(1)
-        given = pickle.loads(job)
-
         def report(share: float) -> None:
             self._words.put(("progress", share, 0.0))
 
-        self._words.put(outcome(self._perform, given, weights, report))
+        try:
+            import torch
+
+            from unfooled.engine import outcome
+
+            torch.set_num_threads(1)
+            said = outcome(self._perform, pickle.loads(job), weights, report)
+        except BaseException as error:  # a thread ends without a word, and the driver would wait
+            said = "failed", f"{type(error).__name__}: {brief(error)}", 0.0
+        self._words.put(said)
 
 
 def _ray() -> Any:
@@ -145,14 +154,42 @@ def serve(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
         os.dup2(nowhere, stream)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is told
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the workers of `local`; Ray's is 15
+    voice = _Voice(pipe)
     try:
         with _joined(terms):
-            asyncio.run(_Pilot(pipe, parcel, terms).run())
-    except (OSError, EOFError):  # the driver is gone
-        return
+            asyncio.run(_Pilot(pipe, voice, parcel, terms).run())
+    except _Useless as error:
+        voice.say("useless", "", str(error))
     except Exception as error:
-        with contextlib.suppress(OSError):
-            pipe.send(("unable", "", brief(error), 0.0))
+        voice.say("unable", "", brief(error))
+    voice.close()
+
+
+class _Useless(Exception):
+    """No job can be done on this cluster, and another pilot would find it so too."""
+
+
+class _Voice:
+    """What is told to the driver, by a thread: who waits until it is heard cannot listen."""
+
+    def __init__(self, pipe: Connection) -> None:
+        self._pipe = pipe
+        self._words: queue.SimpleQueue[Word | None] = queue.SimpleQueue()
+        self._speaks = threading.Thread(target=self._speak, daemon=True)
+        self._speaks.start()
+
+    def say(self, kind: str, key: str = "", value: Any = None, seconds: float = 0.0) -> None:
+        self._words.put((kind, key, value, seconds))
+
+    def close(self) -> None:
+        """After all that was said, or when the driver does not hear it."""
+        self._words.put(None)
+        self._speaks.join(_LAST_WORDS)
+
+    def _speak(self) -> None:
+        with contextlib.suppress(OSError):  # the driver is gone, which its own words tell
+            while (word := self._words.get()) is not None:
+                self._pipe.send(word)
 
 
 @contextmanager
@@ -161,11 +198,8 @@ def _joined(terms: Terms) -> Iterator[None]:
     ray = _ray()
     told = {"log_to_driver": False, "logging_level": "ERROR"}
     if terms.address:
-        try:
-            _knock(terms.address)
-            ray.init(terms.address, **told)
-        except OSError as error:  # ConnectionError is one, and so would a closed pipe be
-            raise UnfooledError(brief(error)) from error
+        _knock(terms.address)
+        ray.init(terms.address, **told)
         try:
             yield
         finally:
@@ -196,38 +230,56 @@ def _knock(address: str) -> None:
 class _Pilot:
     """The workers of a cluster, each followed by a coroutine of its own."""
 
-    def __init__(self, pipe: Connection, parcel: Parcel, terms: Terms) -> None:
+    def __init__(self, pipe: Connection, voice: _Voice, parcel: Parcel, terms: Terms) -> None:
         self._ray, self._pipe, self._terms = _ray(), pipe, terms
-        self._parcel = self._ray.put(parcel)
+        self._say, self._parcel = voice.say, parcel
         self._kept: dict[str, Any] = {}
         self._jobs: asyncio.Queue[tuple[str, bytes, tuple[str, ...]]] = asyncio.Queue()
         self._hands: set[asyncio.Task[str]] = set()
 
     async def run(self) -> None:
-        """Until the driver is gone, or no worker can live here."""
-        gone = asyncio.Event()
-        asyncio.get_running_loop().add_reader(self._pipe.fileno(), self._listen, gone)
+        """Until the driver is gone.
+
+        Raises:
+            _Useless: no worker can live here.
+        """
         self._say("reached")
-        over = asyncio.create_task(gone.wait())
-        while not gone.is_set():
+        parcel = self._ray.put(self._parcel)  # may take long
+        loop = asyncio.get_running_loop()
+        over: asyncio.Future[None] = loop.create_future()
+        loop.add_reader(self._pipe.fileno(), self._listen, over)
+        while not over.done():
             room, share = self._room()
             while len(self._hands) < room:
-                self._hands.add(asyncio.create_task(self._lived(share)))
-            await asyncio.wait([over, *self._hands], timeout=_WATCH, return_when="FIRST_COMPLETED")
-            if self._hands and all(hand.done() for hand in self._hands):
-                raise UnfooledError(f"no worker can be started: {self._hands.pop().result()}")
+                self._hands.add(asyncio.create_task(self._lived(parcel, share)))
+            ends: list[asyncio.Future[Any]] = [over]
+            ends += [hand for hand in self._hands if not hand.done()]
+            await asyncio.wait(ends, timeout=_WATCH, return_when="FIRST_COMPLETED")
+            why = [hand.result() for hand in self._hands if hand.done()]
+            if why and len(why) == len(self._hands):
+                raise _Useless(f"no worker can be started: {why[0]}")
+        over.result()
 
     def _room(self) -> tuple[int, float]:
-        """How many workers there should be, and the GPUs of each."""
-        has, asked = self._ray.cluster_resources(), self._terms.workers
-        if self._terms.device != "cuda":
-            return asked or int(has.get("CPU", 0)), 0.0
-        gpus = int(has.get("GPU", 0))
-        if asked is None or asked <= gpus:
-            return asked or gpus, 1.0
-        return asked, gpus * 1000 // asked / 1000
+        """How many workers there should be, and the GPUs of each.
 
-    def _listen(self, gone: asyncio.Event) -> None:
+        Raises:
+            _Useless: GPUs are asked for, and there is none.
+        """
+        has, most = self._ray.cluster_resources(), self._terms.jobs
+        asked = self._terms.workers and min(self._terms.workers, most)
+        if self._terms.device != "cuda":
+            return asked or min(int(has.get("CPU", 0)), most), 0.0
+        gpus = int(has.get("GPU", 0))
+        if not gpus:
+            raise _Useless("the Ray cluster has no GPU; --device cpu works on it")
+        if asked is None or asked <= gpus:
+            return asked or min(gpus, most), 1.0
+        # A worker is on one GPU, so each GPU is divided by the number of workers that it has.
+        return asked, 1000 // math.ceil(asked / gpus) / 1000
+
+    def _listen(self, over: "asyncio.Future[None]") -> None:
+        """What the driver says; `over` when it is gone, or says what cannot be done."""
         try:
             while self._pipe.poll():
                 kind, key, value, needs = self._pipe.recv()
@@ -237,19 +289,19 @@ class _Pilot:
                     self._kept[key] = self._ray.put(value)
                 else:
                     del self._kept[key]
-        except (OSError, EOFError):
+        except Exception as error:
             asyncio.get_running_loop().remove_reader(self._pipe.fileno())
-            gone.set()
+            if isinstance(error, OSError | EOFError):
+                over.set_result(None)
+            else:
+                over.set_exception(error)
 
-    def _say(self, kind: str, key: str = "", value: Any = None, seconds: float = 0.0) -> None:
-        self._pipe.send((kind, key, value, seconds))
-
-    async def _lived(self, gpus: float) -> str:
+    async def _lived(self, parcel: Any, gpus: float) -> str:
         """One worker after the other in one place; why there cannot be one."""
         kind = self._ray.remote(Hand).options(num_cpus=1, num_gpus=gpus, max_restarts=0)
         births, why = 0, ""
         while births < BIRTHS:
-            hand = kind.remote(self._parcel)
+            hand = kind.remote(parcel)
             try:
                 node, why = await hand.ready.remote()
             except self._ray.exceptions.RayError as error:
@@ -267,6 +319,12 @@ class _Pilot:
         """A job done, as soon as there is one; whether the worker is still there."""
         self._say("idle")
         key, job, needs = await self._jobs.get()
+        try:
+            await hand.there.remote()
+        except self._ray.exceptions.RayError:  # by no fault of this job's
+            self._ray.kill(hand)
+            self._say("lost", key)
+            return False
         try:
             async with asyncio.timeout(self._terms.limit):
                 words = await hand.begin.remote(job, *(self._kept[need] for need in needs))

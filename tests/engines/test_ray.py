@@ -1,7 +1,9 @@
 """What is particular to Ray: machines that come and go, and the same numbers in the end."""
 
+import gc
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -146,6 +148,21 @@ def test_two_workers_and_three_machines_give_the_same_bytes_as_one_worker(
     assert told(tmp_path / "ray") == expected
 
 
+# Ray leaves the files open into which that server of its head writes.
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_a_cluster_is_reached_from_a_machine_that_is_no_part_of_it(
+    study: Study, expected: bytes, new_cluster: Begin, tmp_path: Path
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    new_cluster(num_cpus=2, ray_client_server_port=port)
+    options = {"address": f"ray://127.0.0.1:{port}"}
+    assert run.run(study, tmp_path / "run", device="cpu", by="ray", options=options) == []
+    assert told(tmp_path / "run") == expected
+    gc.collect()
+
+
 def test_a_worker_killed_and_a_machine_lost_in_the_middle_cost_no_job(
     drive: Drive, expected: bytes, cluster: Any, armed: Path, tmp_path: Path
 ) -> None:
@@ -231,3 +248,15 @@ def test_a_cluster_that_is_lost_again_and_again_is_given_up(
     events = list(home.ray([a], toys.perform, lambda _: (), Means()))
     why = "Ray cannot be reached: Ray has ended the process that was connected to it"
     assert events == [Progress(a, 0.0), Failed(a, why)]
+
+
+def test_a_cluster_on_which_no_worker_can_live_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(home, "serve", pilots.despair)
+    jobs = [toys.job("a"), toys.job("b")]
+    with pytest.raises(InvalidOption, match=r"^no worker can be started: too old$"):
+        next(home.ray(jobs, toys.perform, lambda _: (), Means()))
+    events = list(home.ray(jobs, toys.perform, lambda _: (), Means(), address="once"))
+    assert events[-1] == Failed(jobs[1], "no worker can be started: too old")
+    assert {event.job.key for event in events if isinstance(event, Failed)} == {"a", "b"}

@@ -60,7 +60,7 @@ def ray(
         address: "auto", ray://HOST:PORT or HOST:PORT; "" begins Ray on this machine.
 
     Raises:
-        InvalidOption: there is no such cluster.
+        InvalidOption: there is no such cluster, or no worker can be started on it.
     """
     agenda = Agenda(jobs)
     if not agenda.open:
@@ -81,8 +81,8 @@ def ray(
 def _heard(link: "_Link", agenda: Agenda, jobs: Sequence[Job], means: Means) -> Iterator[Event]:
     """What the pilot says next."""
     kind, key, value, seconds = link.hear()
-    if kind in ("gone", "unable"):
-        why = link.hopeless(value)
+    if kind in ("gone", "unable", "useless"):
+        why = link.useless(value) if kind == "useless" else link.hopeless(value)
         lost = link.dropped()
         if not why:
             for job in lost:
@@ -125,12 +125,14 @@ class _Link:
         )
         on_gpu = len(gpus()) if means.device == "cuda" else 0
         room = means.workers or on_gpu or cores()
-        self._terms = Terms(address, room, on_gpu, means.workers, means.device, means.limit)
+        self._terms = Terms(
+            address, room, on_gpu, len(jobs), means.workers, means.device, means.limit
+        )
         self._wanted = Counter(one.key for job in jobs for one in job.needs)
         self.running: dict[str, Job] = {}
         self._there: set[str] = set()  # what was put into its object store
         self._idle = 0
-        self._reached = False
+        self._reached = self._worked = False
         self._since, self._in_vain = 0.0, 0
         self._process: BaseProcess | None = None
         self._pipe: Connection
@@ -160,6 +162,7 @@ class _Link:
         elif kind == "done":
             self._in_vain = 0
         self._idle += kind == "idle"
+        self._worked |= kind == "idle"
         return kind, key, value, seconds
 
     def give(self, agenda: Agenda, weights_of: WeightsOf) -> None:
@@ -198,6 +201,16 @@ class _Link:
         lost = list(self.running.values())
         self.running, self._there, self._idle = {}, set(), 0
         return lost
+
+    def useless(self, why: str) -> str:
+        """Why another pilot would find the same.
+
+        Raises:
+            InvalidOption: there never was a worker.
+        """
+        if not self._worked:
+            raise InvalidOption(why)
+        return why
 
     def hopeless(self, why: str) -> str:
         """Why there is no use in another pilot; "" if there is.
