@@ -202,6 +202,10 @@ def perform(job: Job, weights: Weights, report: Callable[[float], None]) -> byte
     if job.kind == "die once" and not Path(job.key).exists():
         Path(job.key).touch()
         os.kill(os.getpid(), signal.SIGKILL)
+    if job.kind == "leave":
+        sys.exit(3)
+    if job.kind == "break":
+        raise BrokenPipeError(f"{job.key} wrote to nobody")
     if job.kind == "hang":
         signal.pause()
     if job.kind == "hang up":

@@ -125,9 +125,7 @@ def outcome(
         content = perform(job, weights, report)
     except UnfooledError as error:
         return "failed", str(error), 0.0
-    except BrokenPipeError:  # whoever is reported to is gone
-        raise
-    except Exception as error:  # whatever a user's own function raises
+    except (Exception, SystemExit) as error:  # whatever a user's own function raises
         return "failed", f"{type(error).__name__}: {error}", 0.0
     return "done", content, time.perf_counter() - start
 

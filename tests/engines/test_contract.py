@@ -33,15 +33,19 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 LIMIT = 4.0  # seconds
-FIRST, RAISES, DIES, HANGS_UP = (
+FIRST, RAISES, LEAVES, BREAKS, DIES, HANGS_UP = (
     toys.job("first"),
     toys.job("raises", "raise"),
+    toys.job("leaves", "leave"),
+    toys.job("breaks", "break"),
     toys.job("dies", "die"),
     toys.job("hangs up", "hang up"),
 )
 JOBS = [
     FIRST,
     RAISES,
+    LEAVES,
+    BREAKS,
     DIES,
     HANGS_UP,
     toys.job("alone"),
@@ -99,15 +103,17 @@ def test_every_job_that_can_be_done_is_done_once_in_another_process(told: list[E
 
 def test_a_job_that_fails_takes_only_those_with_it_that_need_it(told: list[Event]) -> None:
     assert keys(told, Failed) == {
-        *("raises", "dies", "hangs up"),
+        *("raises", "leaves", "breaks", "dies", "hangs up"),
         *("after raises", "after dies", "after hangs up", "after both"),
     }
-    assert len([event for event in told if isinstance(event, Failed)]) == 7
+    assert len([event for event in told if isinstance(event, Failed)]) == 9
 
 
 def test_a_failure_says_why(told: list[Event]) -> None:
     why = {event.job.key: event.message for event in told if isinstance(event, Failed)}
     assert why["raises"] == "ValueError: this job cannot be done"
+    assert why["leaves"] == "SystemExit: 3"
+    assert why["breaks"] == "BrokenPipeError: breaks wrote to nobody"
     assert f", {TRIES} times" in why["dies"]
     assert f", {TRIES} times" in why["hangs up"]
     assert why["after dies"] == "a job that it needs failed"

@@ -6,6 +6,7 @@ each has one pipe, and a closed pipe is the end.
 """
 
 import contextlib
+import math
 import multiprocessing
 import os
 import signal
@@ -31,6 +32,8 @@ from unfooled.engine import (
 )
 from unfooled.jobs import Job
 
+# A worker imports the script that began the run, and dies if it begins another.
+_GUARD = 'a script that begins a run does so under `if __name__ == "__main__":`'
 _LONGEST = 3600.0  # seconds that one wait may take; the system knows no end of time
 
 
@@ -48,6 +51,9 @@ def local(
                 pool.start(job, weights_of(job))
             for worker in pool.speaking():
                 job, (kind, value, seconds) = worker.job, worker.heard()
+                if kind == "begun":
+                    worker.began = time.monotonic()
+                    continue
                 if kind == "progress":
                     yield Progress(job, value)
                     continue
@@ -72,7 +78,7 @@ class _Worker:
 
     Attributes:
         place: 0 for the first of those that live, then 1, ...; decides which GPU it sees.
-        began: when it took the job, by a clock that nobody sets.
+        began: when it took the job, by a clock that nobody sets; never, as long as it starts.
     """
 
     process: BaseProcess
@@ -87,7 +93,10 @@ class _Worker:
             return self.pipe.recv()  # type: ignore[no-any-return]
         except (EOFError, OSError):
             self.pipe.close()
-            return "died", _epitaph(self.process), 0.0
+            told = _epitaph(self.process)
+            if self.process.exitcode == 1 and self.began == math.inf:
+                told = f"{told} before it began ({_GUARD})"
+            return "died", told, 0.0
 
 
 class _Pool:
@@ -106,8 +115,10 @@ class _Pool:
 
     def start(self, job: Job, weights: Weights) -> None:
         """On an idle worker, or on a new one."""
+        while self._idle and not self._idle[-1].process.is_alive():
+            _ended(self._idle.pop())  # by no fault of this job's
         worker = self._idle.pop() if self._idle else self._born(job)
-        worker.job, worker.began = job, time.monotonic()
+        worker.job, worker.began = job, math.inf
         self._busy[worker.pipe] = worker
         with contextlib.suppress(OSError):  # a dead worker is heard of later
             worker.pipe.send((job, weights))
@@ -122,11 +133,12 @@ class _Pool:
         return [worker for pipe, worker in self._busy.items() if pipe in heard]
 
     def overdue(self) -> list[_Worker]:
-        """Those that have been at their job for too long."""
+        """Those that have been at their job for too long, and have nothing more to say."""
         if self._limit is None:
             return []
-        now = time.monotonic()
-        return [one for one in self._busy.values() if now - one.began >= self._limit]
+        now, busy = time.monotonic(), self._busy.values()
+        late = [one for one in busy if now - one.began >= self._limit]
+        return [one for one in late if not one.pipe.poll()]
 
     def release(self, worker: _Worker) -> None:
         """It waits for another job, or has died."""
@@ -154,7 +166,7 @@ class _Pool:
         process = _processes().Process(target=_serve, args=told, daemon=True)
         process.start()
         theirs.close()
-        return _Worker(process, ours, place, job, 0.0)
+        return _Worker(process, ours, place, job, math.inf)
 
 
 def _processes() -> Any:
@@ -196,13 +208,17 @@ def _serve(pipe: Connection, perform: Perform, environment: Mapping[str, str]) -
     import torch
 
     torch.set_num_threads(1)
+
+    def report(share: float) -> None:
+        try:
+            pipe.send(("progress", share, 0.0))
+        except OSError:  # the driver is gone; the job's own code must not take it for its own error
+            os._exit(1)
+
     try:
         while True:
             job, weights = pipe.recv()
-
-            def report(share: float) -> None:
-                pipe.send(("progress", share, 0.0))
-
+            pipe.send(("begun", None, 0.0))
             pipe.send(outcome(perform, job, weights, report))
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver is gone
