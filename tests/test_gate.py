@@ -171,3 +171,14 @@ def test_a_sentence_for_a_pull_request_ends_once() -> None:
     doubted = gate.Ruling(gate.UNJUDGED, "its number cannot be believed: it is too high.")
     told = gate.markdown({"at least 50 %": doubted}, standing(3, 5)).decode()
     assert "it is too high.\n" in told
+
+
+def test_an_earlier_ruling_is_gone_before_another_run_is_judged(tmp_path: Path) -> None:
+    names = ("gate.json", "gate.xml", "gate.md")
+    for name in (*names, "results.pdf"):
+        (tmp_path / name).touch()
+    gate.cleared(tmp_path, tmp_path / "x" / ".." / "gate.json")
+    assert {path.name for path in tmp_path.iterdir()} == {"gate.json", "results.pdf"}
+    gate.cleared(tmp_path, None)
+    gate.cleared(tmp_path, None)
+    assert {path.name for path in tmp_path.iterdir()} == {"results.pdf"}

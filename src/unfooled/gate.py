@@ -26,6 +26,7 @@ from unfooled.wording import percent
 HELD, SHORT, UNJUDGED = 0, 1, 2  # exit codes
 _WORDS = {HELD: "holds", SHORT: "falls short", UNJUDGED: "not judged"}
 _FORMAT = 1
+_FILES = ("gate.json", "gate.xml", "gate.md")  # see `ruled`
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,18 @@ def checked(least: float | None, confidence: float) -> None:
             raise InvalidOption(f"{name} must lie between 0 and 1, not {value:g}")
 
 
+def cleared(folder: Path, kept: Path | None) -> None:
+    """No earlier ruling in a folder, which would be taken for this one if nothing is judged.
+
+    Args:
+        folder: of the run.
+        kept: the record that this gate holds the network against, which may be there.
+    """
+    for name in _FILES:
+        if kept is None or (folder / name).resolve() != kept.resolve():
+            (folder / name).unlink(missing_ok=True)
+
+
 def ruled(
     folder: Path,
     least: float | None,
@@ -160,9 +173,9 @@ def ruled(
         rulings[asked] = floor(found, least, confidence)
     if old is not None:
         rulings[f"not worse than {old.network} was"] = compared(found, old, confidence)
-    store.write(folder / "gate.json", found.file())
-    store.write(folder / "gate.xml", junit(rulings))
-    store.write(folder / "gate.md", markdown(rulings, found))
+    contents = (found.file(), junit(rulings), markdown(rulings, found))
+    for name, content in zip(_FILES, contents, strict=True):
+        store.write(folder / name, content)
     return both(list(rulings.values()))
 
 

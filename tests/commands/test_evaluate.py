@@ -108,6 +108,16 @@ def test_a_gate_holds_falls_short_or_cannot_judge(
     assert "0 lost, 0 won" in same.out
 
 
+def test_a_gate_that_breaks_is_not_judged(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("unfooled.asking.asked", broken)
+    told = run(*GATE, "--min-robust", "0.3", cwd=home)
+    assert told.code == 2
+    assert "it could not be judged: RuntimeError: a bug" in told.err
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

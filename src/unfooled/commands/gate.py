@@ -58,44 +58,52 @@ def gate(
     address: Address = None,
 ) -> None:
     """Hold a network to a floor, or to an earlier one: exit code 0 holds, 1 short, 2 not judged."""
-    with busy("reading the network"):
-        from unfooled import arguments, checkpoint, provenance
-        from unfooled import gate as gates
-        from unfooled.asking import Words, asked
-        from unfooled.errors import InvalidOption, JobFailed, UnfooledError
+    from unfooled.errors import JobFailed, UnfooledError
 
-        least = None if min_robust is None else arguments.number(min_robust)
-        if min_robust is not None and least is None:
-            raise InvalidOption(f"--min-robust is a share such as 0.85, not {min_robust!r}")
-        if min_robust is None and baseline is None:
-            raise InvalidOption("a gate needs --min-robust, or --baseline, or both")
-        old = None if baseline is None else gates.read(checkpoint.content(baseline), str(baseline))
-        found = asked(
-            Words(
-                models=[model],
-                dataset=dataset,
-                norm=norm,
-                eps=eps,
-                attacks=attack or (),
-                options=option or (),
-                n=n,
-                weights=[] if weights is None else [weights],
-                mean=mean,
-                std=std,
-                size=size,
-                folder=data,
-            )
-        )
-        # What cannot be asked is refused before the work, not after it.
-        gates.checked(least, confidence)
-    folder = out_folder or Path("runs") / found.name
-    how = {
-        "data_folder": found.folder,
-        **means(device, workers, time_limit, engine, address),
-        "note": found.note,
-    }
     try:
-        if not performed(found.study, folder, command=typed(), **how):
+        with busy("reading the network"):
+            from unfooled import arguments, checkpoint, provenance
+            from unfooled import gate as gates
+            from unfooled.asking import Words, asked
+            from unfooled.errors import InvalidOption
+
+            least = None if min_robust is None else arguments.number(min_robust)
+            if min_robust is not None and least is None:
+                raise InvalidOption(f"--min-robust is a share such as 0.85, not {min_robust!r}")
+            if min_robust is None and baseline is None:
+                raise InvalidOption("a gate needs --min-robust, or --baseline, or both")
+            old = (
+                None
+                if baseline is None
+                else gates.read(checkpoint.content(baseline), str(baseline))
+            )
+            found = asked(
+                Words(
+                    models=[model],
+                    dataset=dataset,
+                    norm=norm,
+                    eps=eps,
+                    attacks=attack or (),
+                    options=option or (),
+                    n=n,
+                    weights=[] if weights is None else [weights],
+                    mean=mean,
+                    std=std,
+                    size=size,
+                    folder=data,
+                )
+            )
+            # What cannot be asked is refused before the work, not after it.
+            gates.checked(least, confidence)
+        folder = out_folder or Path("runs") / found.name
+        how = {
+            "data_folder": found.folder,
+            **means(device, workers, time_limit, engine, address),
+            "note": found.note,
+        }
+        well = performed(found.study, folder, command=typed(), **how)
+        gates.cleared(folder, baseline)
+        if not well:
             raise typer.Exit(gates.UNJUDGED)
         with busy("writing the report"):
             ruling = gates.ruled(folder, least, old, confidence, allow=provenance.code(found.study))
