@@ -56,6 +56,11 @@ class Report:
     layers: tuple[Layer, ...]
     seconds: float
 
+    @property
+    def has_holes(self) -> bool:
+        """Whether a network lacks something that the study asks of it."""
+        return any((one.check, one.verdict) == ("missing", "failed") for one in self.findings)
+
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         """What a notebook shows: the answer and the four steps."""
         shown: str = catalog.module("reports", "html").inline(self)

@@ -200,6 +200,12 @@ def judged(given: Results) -> Evidence:
     return Evidence(replace(whole.study, recipes=recipes, margin=0.02), given, {})
 
 
+def examined(given: Results) -> Evidence:
+    """Evidence of results, and of probes of all networks."""
+    networks = [(place, seed) for place, one in enumerate(given.recipes) for seed in one.seeds]
+    return replace(judged(given), probes=dict.fromkeys(networks, probed()))
+
+
 def test_controls_are_judged_by_what_they_must_do() -> None:
     fine = results()
     assert verdicts("controls", judged(fine)) == {"guarded": "ok", "sham": "ok"}
@@ -211,10 +217,21 @@ def test_controls_are_judged_by_what_they_must_do() -> None:
 
 
 def test_missing_networks_fail_their_recipe() -> None:
-    holes = judged(results(missing=("plain-3", "noisy-1")))
+    holes = examined(results(missing=("plain-3", "noisy-1")))
     assert verdicts("missing", holes) == {"plain": "failed", "noisy": "failed"}
     found = catalog.function("checks", "missing")(holes)
     assert "1 network has no result: plain-3" in found[0].sentence
+
+
+def test_networks_without_probes_fail_their_recipe() -> None:
+    whole = examined(results())
+    assert verdicts("missing", whole) == {"": "ok"}
+    (place, seed), *_ = whole.probes
+    probes = {one: found for one, found in whole.probes.items() if one != (place, seed)}
+    (found,) = catalog.function("checks", "missing")(replace(whole, probes=probes))
+    name = whole.study.recipes[place].name
+    assert (found.recipe, found.verdict) == (name, "failed")
+    assert found.sentence == f"1 network has a result and no probes of it: {name}-{seed}"
 
 
 def test_images_outside_the_threat_fail_the_study() -> None:

@@ -31,7 +31,7 @@ def test_a_check_is_a_pure_function_of_its_evidence_that_answers_in_whole_findin
             assert bool(one.advice) == (one.verdict not in ("ok", "not tried")) or not one.recipe
 
 
-@pytest.mark.parametrize("name", catalog.names("checks"))
+@pytest.mark.parametrize("name", [one for one in catalog.names("checks") if one != "missing"])
 def test_without_probes_a_check_accuses_nobody(name: str) -> None:
     whole = evidence(probed())
     bare = Evidence(whole.study, whole.results, whole.facts)

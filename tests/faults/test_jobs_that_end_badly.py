@@ -81,14 +81,15 @@ def test_a_limit_that_is_no_time_is_refused_in_one_line(
 
 
 @pytest.mark.usefixtures("_serially")
+@pytest.mark.parametrize(("file", "lost"), [("odd-0-0-fgsm-Linf", ["odd-0"]), ("odd-0-probed", [])])
 def test_facts_that_were_damaged_since_are_a_hole_and_are_done_again(
-    home: Path, study: Command
+    home: Path, study: Command, file: str, lost: list[str]
 ) -> None:
     assert study() == 0
-    path = home / "run" / "facts" / "odd-0-0-fgsm-Linf.npz"
+    path = home / "run" / "facts" / f"{file}.npz"
     whole = path.read_bytes()
     path.write_bytes(bytes(len(whole)))
     assert study() == 1
-    assert holes(home) == ["odd-0"]
+    assert holes(home) == lost
     assert study() == 0
     assert path.read_bytes() == whole

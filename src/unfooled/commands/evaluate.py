@@ -95,5 +95,5 @@ def evaluate(
     )
     made = published(folder, provenance.code(found.study))
     # A file that was damaged since is a hole too, although no job has failed.
-    if not (tracked(made, folder, wanted) and well) or made.results.missing:
+    if not (tracked(made, folder, wanted) and well) or made.has_holes:
         raise typer.Exit(1)

@@ -89,7 +89,7 @@ def study(
     )
     made = published(folder, provenance.code(chosen))
     # A file that was damaged since is a hole too, although no job has failed.
-    if not (tracked(made, folder, wanted) and well) or made.results.missing:
+    if not (tracked(made, folder, wanted) and well) or made.has_holes:
         raise typer.Exit(1)
 
 
