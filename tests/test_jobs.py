@@ -199,3 +199,36 @@ def test_what_stands_before_a_network_and_the_split_decide_what_is_measured_but_
     assert all(changed[n].cost > before[n].cost for n in moved if before[n].kind == "certified")
     kinds = {job.kind for job in before.values()}
     assert kinds == {"train", "attack", "corrupted", "certified", "pictures", "probed"}
+
+
+def test_all_code_of_the_users_own_is_known_by_its_content(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from toys import darker, net, pyramid\n")
+    mine = f"{tmp_path}/mine.py"
+    study = toys.study(
+        model=f"{mine}:pyramid",
+        recipes=(
+            Recipe("plain", "Plain"),
+            Recipe(
+                "own",
+                "Own",
+                transforms=((f"{mine}:darker", {}),),
+                defence=("adversarial", {"attack": f"{mine}:attack"}),
+            ),
+        ),
+    )
+    found = jobs.own_code(study)
+    assert set(found) == {f"{mine}:{name}" for name in ("pyramid", "darker", "attack")}
+    assert len({one.rpartition(" ")[2] for one in found.values()}) == 1
+    assert jobs.own_code(toys.study(model="strided")) == {}
+
+
+def test_a_sweep_with_one_target_is_not_cut_as_all_images_of_a_part_may_be_of_that_class(
+    striped: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("unfooled.parting._IMAGES", 40)
+    monkeypatch.setattr("unfooled.parting._PASSES", 1.0)
+    for target, parts in (("", 3), ("random", 3), ("every", 3), ("standing", 1)):
+        one = Sweep("pgd", {"steps": 2}, "Linf", (0.1,), targets=target)
+        study = toys.study(sweeps=(toys.study().sweeps[0], one))
+        found = {job.part for job in jobs.jobs(study, striped, "cpu") if job.sweep == 1}
+        assert found == {(place, parts) for place in range(parts)}

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -107,3 +108,13 @@ def test_data_that_are_not_those_of_the_run_are_refused(striped: Dataset) -> Non
     assert known.data.sha256 == striped.sha256
     with pytest.raises(JobFailed, match=r"the data in made up on .* are not those that the run"):
         _ = replace(known, sha256="another").data
+
+
+def test_code_that_was_changed_since_the_run_began_does_no_job(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("from toys import pyramid\n")
+    study = toys.study(model=f"{tmp_path}/mine.py:pyramid")
+    worker = Worker(study, None, "cpu", code=jobs.own_code(study))
+    (job, *_) = jobs.jobs(study, worker.data, "cpu")
+    (tmp_path / "mine.py").write_text("from toys import pyramid  # another\n")
+    with pytest.raises(JobFailed, match=r"mine\.py:pyramid on .* is not what the run began with"):
+        worker.perform(job, (), lambda _: None)

@@ -16,6 +16,7 @@ from unfooled import (
     parting,
     pictures,
     probing,
+    targets,
     transform,
 )
 from unfooled.dataset import Dataset
@@ -152,10 +153,24 @@ def _surrogate(trainings: Mapping[tuple[int, int], Job], recipe: int, seed: int)
     return () if other is None else (other,)
 
 
+def own_code(study: Study) -> dict[str, str]:
+    """The fingerprints of the code of the user's own that decides results, by the words for it."""
+    members = [(sweep.attack, sweep.options) for sweep in study.sweeps]
+    for recipe in study.recipes:
+        members += [recipe.defence, *recipe.transforms, *recipe.input]
+    words = [one for name, options in members for one in _words(name, options)]
+    words += study.corruptions.names if study.corruptions else ()
+    words += [] if study.given else [study.model]
+    return {one: model.fingerprint(one) for one in words if ":" in one}
+
+
+def _words(name: str, options: Mapping[str, Any]) -> list[str]:
+    """A member, and the user's own that its options name, such as an attack to train with."""
+    return [name, *(one for one in options.values() if isinstance(one, str) and ":" in one)]
+
+
 def _fingerprints(name: str, options: Mapping[str, Any]) -> list[str]:
-    """Of a member, and of the user's own that its options name, such as an attack to train with."""
-    own = [value for value in options.values() if isinstance(value, str) and ":" in value]
-    return [catalog.fingerprint(one) for one in (name, *own)]
+    return [catalog.fingerprint(one) for one in _words(name, options)]
 
 
 def _judged(study: Study, plain: Mapping[str, Any], train: Job) -> list[Any]:
@@ -183,7 +198,7 @@ def _others(study: Study, data: Dataset) -> list[tuple[str, Any, int, float]]:
 
 
 def _attacks(study: Study, data: Dataset) -> list[tuple[bool, bool, Any, int, float]]:
-    """Of each sweep: whether it crafts on others, whether it spares, what decides, images, cost."""
+    """Of each sweep: whether it crafts on others and spares, what decides it, images, cost."""
     plain, n, proven = study.plain()["sweeps"], len(data.split(study.split)), study.certificates
     found = list[tuple[bool, bool, Any, int, float]]()
     for place, sweep in enumerate(study.sweeps):
@@ -191,7 +206,9 @@ def _attacks(study: Study, data: Dataset) -> list[tuple[bool, bool, Any, int, fl
         spares = proven is not None and proven.spares(sweep)
         images = min(sweep.images or n, n)
         cost = _attack_cost(sweep, images, len(data.classes))
-        found.append((sweep.uses_surrogates, spares, what, images, cost))
+        # All images of a part may be of the class that they shall be read as.
+        parted = images if sweep.targets in ("", *targets.names()) else 1
+        found.append((sweep.uses_surrogates, spares, what, parted, cost))
     return found
 
 

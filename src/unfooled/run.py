@@ -29,9 +29,9 @@ from unfooled import (
 from unfooled.dataset import Dataset
 from unfooled.engine import Done, Engine, Event, Failed, Means
 from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
-from unfooled.gradients import predict
+from unfooled.gradients import home, predict
 from unfooled.in_process import in_process
-from unfooled.jobs import Job, jobs, maker
+from unfooled.jobs import Job, jobs, maker, own_code
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.shapes import Images, Labels
@@ -135,7 +135,7 @@ def run(
             # A fresh one: each process reads the data by itself, and nothing large is sent to it,
             # unless the engine is one that carries data to where they may not be.
             sent = data if engine.carries(by) and data.bytes <= _CARRIED else None
-            worker = replace(worker, own=sent, sha256=data.sha256)
+            worker = replace(worker, own=sent, sha256=data.sha256, code=own_code(study))
         return list(_done(planned, ledger, worker, doing, means, on_step))
 
 
@@ -217,6 +217,7 @@ def _try_given(worker: Worker) -> None:
     for place, recipe in enumerate(study.recipes):
         with _named(recipe.title):
             loaded = worker.given(place)
+            images = images.to(home(loaded.network))
             labels = predict(loaded.network, images).argmax(1)
             for sweep in study.sweeps:
                 found = sweep.armed([loaded.network])

@@ -35,6 +35,7 @@ class Worker:
         own: the data, if they were handed over by a Python program, or by the driver.
         networks: of a Python program, by their places among the recipes.
         sha256: of the data that the run began with; "" takes whatever is in the folder.
+        code: fingerprints of the user's own code that the run began with, by the words for it.
     """
 
     study: Study
@@ -43,6 +44,22 @@ class Worker:
     own: Dataset | None = None
     networks: Mapping[int, nn.Module] = field(default_factory=dict)
     sha256: str = ""
+    code: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def _asked(self) -> Study:
+        """The study, when its code was looked at; each process goes on with what it has loaded.
+
+        Raises:
+            JobFailed: some of it is not what the run began with.
+        """
+        for words, known in self.code.items():
+            if model.fingerprint(words) != known:
+                raise JobFailed(
+                    f"{words} on {platform.node()} is not what the run began with; run the command "
+                    "again when it is the same everywhere"
+                )
+        return self.study
 
     @cached_property
     def data(self) -> Dataset:
@@ -99,8 +116,13 @@ class Worker:
     def perform(
         self, job: Job, weights: tuple[bytes | None, ...], report: Callable[[float], None]
     ) -> bytes:
-        """The bytes of the job's file: safetensors of a training, npz of facts."""
-        recipe = self.study.recipes[job.recipe]
+        """The bytes of the job's file: safetensors of a training, npz of facts.
+
+        Raises:
+            JobFailed: the code, the data or the weights are not those that the run began with.
+            UnfooledError: as whatever the job does.
+        """
+        recipe = self._asked.recipes[job.recipe]
         device = torch.device(self.device)
         if job.kind == "train":
             trained = training.train(
