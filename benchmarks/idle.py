@@ -3,6 +3,6 @@
 from unfooled.jobs import Job
 
 
-def nothing(job: Job, weights: object, report: object) -> bytes:  # noqa: ARG001 - as every job
+def nothing(job: Job, weights: object, report: object) -> bytes:
     """No bytes."""
     return b""

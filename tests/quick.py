@@ -23,8 +23,10 @@ def unchecked() -> Iterator[None]:
     """The annotations are not checked, which takes two thirds of a study."""
     before = jaxtyping.config.jaxtyping_disable
     jaxtyping.config.update("jaxtyping_disable", True)
-    yield
-    jaxtyping.config.update("jaxtyping_disable", before)
+    try:
+        yield
+    finally:
+        jaxtyping.config.update("jaxtyping_disable", before)
 
 
 @contextmanager

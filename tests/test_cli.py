@@ -89,6 +89,15 @@ def test_a_mistake_is_told_likewise_in_a_process_of_its_own(tmp_path: Path) -> N
     assert "Traceback" not in done.stderr
 
 
+def test_a_name_that_is_no_text_is_told_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert commanded(monkeypatch, "evaluate", os.fsdecode(b"caf\xe9.onnx")) == 2
+    errors = capsys.readouterr().err
+    assert "is no UTF-8; rename the file, or link to it" in errors
+    assert len(errors.splitlines()) == 1
+
+
 def test_missing_data_name_the_files_and_a_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -12,7 +12,7 @@ from loaded import load, refused
 from safetensors.torch import save_file
 from torch import nn
 
-from unfooled import loading, store
+from unfooled import loading, model, store
 from unfooled.errors import InvalidData, InvalidModel, InvalidOption
 from unfooled.gradients import frozen, predict, quickened
 from unfooled.layers import Standardise
@@ -201,3 +201,11 @@ def test_a_file_does_not_choose_what_runs(tmp_path: Path) -> None:
     with pytest.raises(InvalidModel):  # whoever allows it has it run
         loading.load(str(whole), channels=1, size=toys.SIZE, classes=3, allow=[f"{evil}:net"])
     assert (tmp_path / "ran").exists()
+
+
+def test_a_network_is_asked_where_it_is() -> None:
+    """`meta` is a device that no image of the CPU's may meet, as a GPU is."""
+    network = toys.pyramid(channels=1, size=8, classes=3).to("meta")
+    found = loading.handed(network, "net", channels=1, size=8, classes=3)
+    assert found.knows == "gradients"
+    assert model.layers(network, channels=1, size=8)[-1].output == (3,)

@@ -241,3 +241,7 @@ def test_jobs_of_other_keys_are_forgotten(folder: Path) -> None:
         ledger.set_aside({"second"})
         assert ledger.named() == {"b": b"two"}
         assert ledger.seconds() == 0.5
+
+
+def test_no_run_knows_of_a_file_at_the_root() -> None:
+    assert store.recorded(Path("/nothing.safetensors")) is None

@@ -10,7 +10,7 @@ import typer
 from rich.text import Text
 
 from unfooled import __version__, completing, shipped
-from unfooled.command import whole
+from unfooled.command import readable, whole
 from unfooled.completing import FOLDERS, LISTED, SCHEMAS
 from unfooled.errors import UnfooledError, UnknownName
 from unfooled.lasting import lasting
@@ -47,7 +47,7 @@ def main() -> None:
             signal.signal(number, _interrupt)
     with lasting():
         try:
-            app(args=whole(sys.argv[1:]), prog_name="unfooled")
+            app(args=whole(readable(sys.argv[1:])), prog_name="unfooled")
         except UnfooledError as error:
             for line in str(error).splitlines():
                 # A file from elsewhere may be quoted in it, which shall not write to the terminal.

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from unfooled import completing, shipped
+from unfooled.errors import InvalidOption
 
 if TYPE_CHECKING:
     from unfooled.crafting import Saved
@@ -122,6 +123,21 @@ Mlflow = Annotated[
 _BARE = ("--tensorboard", "--mlflow")
 
 
+def readable(words: Sequence[str]) -> Sequence[str]:
+    """What was typed.
+
+    Raises:
+        InvalidOption: a file's name among it is no text, which no file of a run could hold.
+    """
+    for word in words:
+        try:
+            word.encode()
+        except UnicodeEncodeError:
+            told = word.encode(errors="surrogateescape").decode(errors="replace")
+            raise InvalidOption(f"{told} is no UTF-8; rename the file, or link to it") from None
+    return words
+
+
 def whole(words: Sequence[str]) -> list[str]:
     """What was typed, with an empty value for each option whose value was left out."""
     after = [*words, "-"][1:]
@@ -141,7 +157,6 @@ def trackers(tensorboard: str | None, mlflow: str | None) -> "list[Tracker]":
     if asked == dict.fromkeys(asked):
         return []
     from unfooled import tracker
-    from unfooled.errors import InvalidOption
 
     for name, where in asked.items():
         if where in shipped.studies() or (where or "").endswith(".toml"):

@@ -316,7 +316,7 @@ def _count(title: str, network: nn.Module, images: Images) -> int:
     """The logits that a network returns for an image."""
     try:
         with frozen(network), torch.no_grad():
-            return forward(network, images).shape[1]
+            return forward(network, images.to(home(network))).shape[1]
     except UnfooledError:
         raise
     except Exception as error:  # whatever a user's network raises

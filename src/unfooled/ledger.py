@@ -42,12 +42,16 @@ _NO_MAKER = "SELECT count(*) FROM maker WHERE typeof(what) != 'text' OR typeof(v
 _MAGIC = bytes.fromhex("d9d505f920a163d7")  # of SQLite's journals
 
 
+class Torn(RunRefused):
+    """A transaction has to be rolled back first, which only reading cannot do."""
+
+
 @contextmanager
 def written(folder: Path) -> Iterator[sqlite3.Connection]:
     """The ledger of a folder, made or brought up to date.
 
     Raises:
-            RunRefused: it is none of ours, of a newer unfooled, or empty beside files.
+        RunRefused: it is none of ours, of a newer unfooled, or empty beside files.
         sqlite3.Error: it is damaged, held by another program, or cannot be written.
     """
     looked_at(folder)
@@ -68,7 +72,15 @@ def readable(folder: Path) -> Iterator[sqlite3.Connection]:
     looked_at(folder)
     place = f"{(folder / NAME).absolute().as_uri()}?mode=ro"
     with contextlib.closing(sqlite3.connect(place, uri=True, timeout=PATIENCE)) as ledger:
-        _sound(folder, ledger)
+        try:
+            _sound(folder, ledger)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorname != "SQLITE_READONLY_ROLLBACK":
+                raise
+            raise Torn(
+                f"{folder} is of a run that was killed while it wrote its ledger; "
+                f"`unfooled report {folder}` puts it in order"
+            ) from error
         yield ledger
 
 

@@ -30,7 +30,7 @@ from unfooled.errors import (
     UnknownName,
     brief,
 )
-from unfooled.gradients import forward, frozen
+from unfooled.gradients import forward, frozen, home
 from unfooled.layers import Standardise
 from unfooled.recipe import Given
 
@@ -297,7 +297,8 @@ def _knows(which: str, network: nn.Module, shape: dict[str, int]) -> str:
     channels, size, classes = shape["channels"], shape["size"], shape["classes"]
     try:
         with frozen(network), torch.enable_grad():
-            grey = torch.full((2, channels, size, size), 0.5, requires_grad=True)
+            place = home(network)
+            grey = torch.full((2, channels, size, size), 0.5, device=place, requires_grad=True)
             logits = forward(network, grey)
     except Exception as error:  # whatever a user's network raises
         said = str(error) if isinstance(error, UnfooledError) else brief(error)

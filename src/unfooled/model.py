@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from unfooled import catalog, checkpoint
 from unfooled.errors import InvalidData, InvalidModel, UnfooledError, UnknownName, brief
-from unfooled.gradients import forward, frozen
+from unfooled.gradients import forward, frozen, home
 from unfooled.layers import Standardise
 from unfooled.randomness import Draws
 from unfooled.shapes import Images
@@ -198,7 +198,7 @@ def layers(model: nn.Module, *, channels: int, size: int) -> list[Layer]:
     handles = [leaf.register_forward_hook(note) for leaf in leaves]
     try:
         with frozen(model), torch.no_grad():
-            model(torch.zeros(1, channels, size, size))
+            model(torch.zeros(1, channels, size, size, device=home(model)))
     finally:
         for handle in handles:
             handle.remove()
@@ -221,7 +221,7 @@ def first_features(model: nn.Module, image: Images) -> tuple[Tensor, Tensor]:
     handle = first.register_forward_hook(lambda _, __, output: answers.append(output))
     try:
         with frozen(model), torch.no_grad():
-            model(image[:1])
+            model(image[:1].to(home(model)))
     finally:
         handle.remove()
     return first.weight.detach(), answers[0][0]

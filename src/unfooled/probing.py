@@ -24,7 +24,7 @@ from unfooled.dataset import Split
 from unfooled.errors import InvalidThreat, brief
 from unfooled.evaluation import UNREAD, read
 from unfooled.finding import ROUNDING
-from unfooled.gradients import forward, frozen, gradient, predict
+from unfooled.gradients import forward, frozen, gradient, home, predict
 from unfooled.losses import margin
 from unfooled.obfuscated import eot
 from unfooled.probed import Probed
@@ -67,7 +67,7 @@ def probed(
         OutOfMemory: memory has no room for it.
     """
     with memory.needed(f"examining a network on {len(ids)} images", "fewer images"):
-        device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        device = home(network)
         images, labels = split.pixels(ids).to(device), split.labels[ids].to(device)
         own = draws.at(ids)
         findings = doctor.examine(network, images, labels, classes)

@@ -13,7 +13,7 @@ from unfooled.certified import Certified
 from unfooled.corrupted import Corrupted
 from unfooled.dataset import Split
 from unfooled.evaluation import Evaluation
-from unfooled.gradients import predict
+from unfooled.gradients import home, predict
 from unfooled.packing import Arrays
 from unfooled.randomness import Draws
 from unfooled.rejudging import Failure, Wrong, failures, rejudged
@@ -43,8 +43,7 @@ class Facts:
 
     def shown(self, pixels: Images) -> Images:
         """Images on the network's device."""
-        device = next((p.device for p in self.network.parameters()), torch.device("cpu"))
-        return pixels.to(device)
+        return pixels.to(home(self.network))
 
 
 @dataclass(frozen=True)

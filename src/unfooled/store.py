@@ -89,9 +89,9 @@ class Store:
 
         Their keys are of code that has been changed since, such as a user's own attack.
         """
-        rows = self._ledger.execute("SELECT key, file FROM jobs").fetchall()
-        old = [(key, Path(file)) for key, file in rows if key not in keys]
         with _explained(self.folder):
+            rows = self._ledger.execute("SELECT key, file FROM jobs").fetchall()
+            old = [(key, Path(file)) for key, file in rows if key not in keys]
             for key, file in old:
                 (self.folder / _EARLIER).mkdir(exist_ok=True)
                 with contextlib.suppress(FileNotFoundError):  # moved by a run that was killed here
@@ -137,14 +137,20 @@ def regular(path: Path) -> bytes:
 
 
 def recorded(path: Path) -> str | None:
-    """The SHA-256 that the ledger of its run has for a file; None where no run knows of it."""
-    folder = path.resolve().parents[1]
+    """The SHA-256 that the ledger of its run has for a file; None where no run knows of it.
+
+    Raises:
+        Torn: its run was killed while it wrote the ledger.
+    """
+    folder = path.resolve().parent.parent
     if not (folder / ledger.NAME).is_file():
         return None
     query = "SELECT sha256 FROM jobs WHERE file = ? ORDER BY rowid DESC LIMIT 1"
     try:
         with ledger.readable(folder) as known:
             row = known.execute(query, (path.resolve().relative_to(folder).as_posix(),)).fetchone()
+    except ledger.Torn:
+        raise
     except (sqlite3.Error, RunRefused):  # damaged, or of something else
         return None
     return None if row is None else str(row[0])

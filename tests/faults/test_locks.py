@@ -50,6 +50,12 @@ def test_a_journal_that_a_killed_run_left_is_rolled_back(
     killed.join()
     assert killed.exitcode == -signal.SIGKILL
     assert (folder / "ledger.sqlite-journal").exists()
+    for reading in (
+        lambda: store.files(folder),
+        lambda: store.recorded(folder / "models/a.safetensors"),
+    ):
+        with pytest.raises(RunRefused, match="killed while it wrote its ledger; `unfooled report"):
+            reading()
     with store.opened(folder, {}) as kept:
         assert kept.finished() == {"first"}
         assert kept.named() == {"a": b"one"}
