@@ -120,6 +120,22 @@ def test_a_job_whose_file_was_lost_or_damaged_is_done_again_and_no_other(tmp_pat
     assert told(tmp_path) == before
 
 
+@pytest.mark.usefixtures("_quickly")
+def test_weights_removed_under_a_run_cost_what_needs_them_and_are_made_again(
+    tmp_path: Path,
+) -> None:
+    def lose(step: Step) -> None:
+        if isinstance(step.event, Done) and step.event.job.name(toys.study()) == "plain-0":
+            (tmp_path / "models" / "plain-0.safetensors").unlink()
+
+    failed = run.run(toys.study(), tmp_path, device="cpu", workers=1, on_step=lose)
+    why = "the weights that it works on cannot be read; run the command again"
+    assert {one.message for one in failed} == {why}
+    assert "plain-0-1-pgd-Linf" in {one.job.name(toys.study()) for one in failed}
+    assert run.run(toys.study(), tmp_path, device="cpu", workers=1) == []
+    assert report.gather(tmp_path).results.missing == ()
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("unchecked")
 def test_worker_processes_give_the_same_numbers_in_the_end(
