@@ -2,6 +2,8 @@ import asyncio
 import multiprocessing
 import pickle
 import threading
+from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.connection import Connection
 from types import SimpleNamespace
@@ -127,6 +129,12 @@ def test_a_worker_that_died_is_told_from_one_whose_machine_is_lost(
     assert told in made._told(error)
 
 
+def awaited(what: Coroutine[Any, Any, None]) -> None:
+    """In a thread of its own: a browser of another test may have a loop in this one."""
+    with ThreadPoolExecutor(1) as alone:
+        alone.submit(asyncio.run, what).result()
+
+
 def made_of(pipe: Connection, *, jobs: int = 10, put: Any = lambda _: None) -> pilot._Pilot:
     """A pilot on a cluster of two cores that is not there."""
     found = pilot._Pilot(pipe, pilot._Voice(pipe), Parcel(b"", (), (), "", {}), TERMS)
@@ -148,7 +156,7 @@ def test_what_cannot_be_kept_ends_the_pilot() -> None:
     made = made_of(theirs, put=full)
     ours.send(("keep", "a", b"weights", ()))
     with pytest.raises(MemoryError, match="store is full"):
-        asyncio.run(listened())
+        awaited(listened())
 
 
 def test_a_place_in_which_no_worker_lives_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +180,7 @@ def test_a_place_in_which_no_worker_lives_is_left_alone(monkeypatch: pytest.Monk
     room = made._room
     monkeypatch.setattr(made, "_lived", lived)
     monkeypatch.setattr(made, "_room", lambda: looks.append("") or room())
-    asyncio.run(whole())
+    awaited(whole())
     assert len(born) == 2
     assert len(looks) < 4
 
@@ -185,4 +193,4 @@ def test_no_place_in_which_a_worker_lives_is_told(monkeypatch: pytest.MonkeyPatc
     made = made_of(theirs)
     monkeypatch.setattr(made, "_lived", lived)
     with pytest.raises(pilot._Useless, match="can be started: there is an older torch"):
-        asyncio.run(made.run())
+        awaited(made.run())
