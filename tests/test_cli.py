@@ -98,6 +98,48 @@ def test_a_name_that_is_no_text_is_told_in_one_line(
     assert len(errors.splitlines()) == 1
 
 
+def test_code_that_ends_the_program_does_not_end_it_well(
+    small_run: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    signature = "model, images, labels, threat, *, draws, targets=None"
+    (tmp_path / "mine.py").write_text(f"def leaves({signature}):\n    raise SystemExit(0)\n")
+    monkeypatch.chdir(tmp_path)
+    network = str(small_run / "models" / "plain-0.safetensors")
+    words = (
+        "attack",
+        "--model",
+        network,
+        "--attack",
+        "mine.py:leaves",
+        "--eps",
+        "0.1",
+        "--n",
+        "12",
+    )
+    assert commanded(monkeypatch, *words) == 2
+    assert "ended the program by sys.exit(0), so nothing came of it" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("limit", "words", "code"),
+    [(3 * 2**30, "list", 2), (3 * 2**30, "--version", 0), (2**40, "list", 0)],
+)
+def test_too_few_addresses_are_told_before_anything_is_imported(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    limit: int,
+    words: str,
+    code: int,
+) -> None:
+    monkeypatch.setattr("unfooled.cli.resource.getrlimit", lambda _: (limit, limit))
+    assert commanded(monkeypatch, words) == code
+    said = capsys.readouterr().err
+    assert ("3.0 GiB of addresses (ulimit -v)" in said) == (code == 2)
+
+
 def test_missing_data_name_the_files_and_a_way_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from multiprocessing.connection import Connection
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -194,3 +195,18 @@ def test_no_place_in_which_a_worker_lives_is_told(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(made, "_lived", lived)
     with pytest.raises(pilot._Useless, match="can be started: there is an older torch"):
         awaited(made.run())
+
+
+def test_a_token_is_looked_for_where_ray_looks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert not pilot._has_token()
+    (tmp_path / ".ray").mkdir()
+    (tmp_path / ".ray" / "auth_token").touch()
+    assert pilot._has_token()
+    monkeypatch.setenv("HOME", "/nowhere")
+    monkeypatch.setenv("RAY_AUTH_TOKEN", "secret")
+    assert pilot._has_token()

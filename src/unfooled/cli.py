@@ -3,21 +3,42 @@
 import importlib
 import signal
 import sys
-from collections.abc import Iterator
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 from rich.text import Text
+from typer.core import TyperGroup
 
 from unfooled import __version__, completing, shipped
 from unfooled.command import readable, whole
 from unfooled.completing import FOLDERS, LISTED, SCHEMAS
-from unfooled.errors import UnfooledError, UnknownName
+from unfooled.errors import InvalidOption, JobFailed, UnfooledError, UnknownName
 from unfooled.lasting import lasting
 from unfooled.terminal import ENDINGS, Interrupted, busy, err, out
 from unfooled.wording import visible
 
+try:
+    import resource
+except ImportError:  # not on Windows
+    resource = None  # type: ignore[assignment]
+
+
+class _Program(TyperGroup):
+    """Commands that code of the user's own cannot end as if they were done."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except SystemExit as error:
+            raise JobFailed(
+                f"code of your own ended the program by sys.exit({error.code}), so nothing came of "
+                "it; it must return, or raise"
+            ) from error
+
+
 app = typer.Typer(
+    cls=_Program,
     no_args_is_help=True,
     add_completion=True,
     pretty_exceptions_enable=False,
@@ -28,6 +49,8 @@ app = typer.Typer(
     "judgement; 130, 143 or 129 interrupted, terminated, hung up; 141 the output was not read. "
     "docs/commands.md has them command by command.",
 )
+
+_ADDRESSES = int(3.6 * 2**30)  # bytes; measured: below, imports fail in many ways
 
 # As --help has them; then `list` and `show`, whose names a file of Python cannot well have.
 COMMANDS = (
@@ -47,7 +70,9 @@ def main() -> None:
             signal.signal(number, _interrupt)
     with lasting():
         try:
-            app(args=whole(readable(sys.argv[1:])), prog_name="unfooled")
+            typed = readable(sys.argv[1:])
+            _has_room(typed)
+            app(args=whole(typed), prog_name="unfooled")
         except UnfooledError as error:
             for line in str(error).splitlines():
                 # A file from elsewhere may be quoted in it, which shall not write to the terminal.
@@ -55,6 +80,22 @@ def main() -> None:
             sys.exit(2)
         except Interrupted as ending:
             sys.exit(ending.code)
+
+
+def _has_room(words: Sequence[str]) -> None:
+    """Refuse what could not even import torch, in which OpenBLAS would wait for memory for ever.
+
+    Raises:
+        InvalidOption: this shell leaves a program too few addresses.
+    """
+    if resource is None or {"--help", "--version"} & set(words):
+        return
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    if limit != resource.RLIM_INFINITY and limit < _ADDRESSES:
+        raise InvalidOption(
+            f"this shell leaves a program {limit / 2**30:.1f} GiB of addresses (ulimit -v), and "
+            f"torch alone takes 3.2; {_ADDRESSES / 2**30:.1f} are the least"
+        )
 
 
 def _interrupt(number: int, _: object) -> None:

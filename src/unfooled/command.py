@@ -99,7 +99,13 @@ def means(
     engine: str,
     address: str | None,
 ) -> dict[str, Any]:
-    """How the work is done, as `run.run` takes it."""
+    """How the work is done, as `run.run` takes it.
+
+    Raises:
+        InvalidOption: an address, and an engine that goes to none.
+    """
+    if address is not None and engine == "local":
+        raise InvalidOption(f"--address {address} is of a cluster; add --engine ray")
     return {
         "device": device,
         "workers": workers,

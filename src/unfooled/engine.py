@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from unfooled import catalog
-from unfooled.errors import InvalidOption, UnfooledError
+from unfooled.errors import InvalidOption, UnfooledError, brief
 from unfooled.jobs import Job
 
 LOCAL = "local"  # the engine that needs nothing but this machine
 TRIES = 2  # how often a job is begun whose worker dies under it
+_LONGEST = 500  # letters of somebody else's error
 LOSSES = 10  # how often a job's machine may be lost, which a job can be the cause of too
 
 Weights = tuple[bytes | None, ...]  # the files of the jobs that a job needs, in their order
@@ -126,7 +127,7 @@ def outcome(
     except UnfooledError as error:
         return "failed", str(error), 0.0
     except (Exception, SystemExit) as error:  # whatever a user's own function raises
-        return "failed", f"{type(error).__name__}: {error}", 0.0
+        return "failed", f"{type(error).__name__}: {brief(error)[:_LONGEST]}", 0.0
     return "done", content, time.perf_counter() - start
 
 

@@ -23,6 +23,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any
 
 from unfooled.errors import brief
@@ -154,6 +155,9 @@ def serve(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
         os.dup2(nowhere, stream)
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nobody is told
     os.environ.setdefault("RAY_worker_niceness", "0")  # as the workers of `local`; Ray's is 15
+    if terms.address.startswith("ray://") and _has_token():
+        # Ray's own default from outside a cluster is to send none, and to wait in vain.
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
     voice = _Voice(pipe)
     try:
         with _joined(terms):
@@ -190,6 +194,12 @@ class _Voice:
         with contextlib.suppress(OSError):  # the driver is gone, which its own words tell
             while (word := self._words.get()) is not None:
                 self._pipe.send(word)
+
+
+def _has_token() -> bool:
+    """Whether there is one of a cluster, where Ray looks for it."""
+    named = {"RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"} & os.environ.keys()
+    return bool(named) or (Path.home() / ".ray" / "auth_token").is_file()
 
 
 @contextmanager

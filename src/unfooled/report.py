@@ -114,7 +114,9 @@ def gather(folder: Path, *, allow: Collection[str] = ()) -> Report:
     results = build(study, facts, heads, classes, worse, shown)
     if not results.recipes or results.recipes[0].name != study.recipes[0].name:
         first = study.recipes[0].title
-        raise RunRefused(f"{folder}: {first} has no result yet; finish the run first")
+        raise RunRefused(
+            f"{folder}: {first} has no result yet; finish the run first, or see why its jobs fail"
+        )
     findings = audit(Evidence(study, results, facts, probes, shown, tuple(data["classes"])))
     results = withheld(results, findings)
     networks = {study.recipes[r].name: head for (r, _), head in heads.items() if study.given}

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.text import Text
 
 from unfooled.errors import UnfooledError
@@ -71,13 +72,24 @@ def _progress(chosen: "Study", folder: Path) -> Iterator[Callable[["Step"], None
         raise
 
 
-def published(folder: Path, allow: Collection[str]) -> "Report":
-    """Write a run's report, and show its answer and where it is; `allow` as in `gather`."""
+def published(folder: Path, allow: Collection[str], *, well: bool = True) -> "Report":
+    """Write a run's report, and show its answer and where it is; `allow` as in `gather`.
+
+    Args:
+        well: whether no job failed; else a run without any result ends with 1, as one with some.
+    """
     with busy("writing the report"):
+        from unfooled.errors import RunRefused
         from unfooled.publishing import publish
         from unfooled.report import gather
 
-        made = gather(folder, allow=allow)
+        try:
+            made = gather(folder, allow=allow)
+        except RunRefused as error:
+            if well:
+                raise
+            err.print(f"unfooled: {error}", markup=False, soft_wrap=True)
+            raise typer.Exit(1) from error
         paths = publish(made, folder)
     _told(made)
     for path in paths:

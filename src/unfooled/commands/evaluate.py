@@ -93,7 +93,7 @@ def evaluate(
         note=found.note,
         command=typed(),
     )
-    made = published(folder, provenance.code(found.study))
+    made = published(folder, provenance.code(found.study), well=well)
     # A file that was damaged since is a hole too, although no job has failed.
     if not (tracked(made, folder, wanted) and well) or made.has_holes:
         raise typer.Exit(1)

@@ -87,7 +87,7 @@ def study(
         source=shipped.file(which).read_text(),
         note=note,
     )
-    made = published(folder, provenance.code(chosen))
+    made = published(folder, provenance.code(chosen), well=well)
     # A file that was damaged since is a hole too, although no job has failed.
     if not (tracked(made, folder, wanted) and well) or made.has_holes:
         raise typer.Exit(1)
