@@ -61,5 +61,5 @@ def test_what_fails_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise JobFailed("no luck today")
 
     monkeypatch.setattr("unfooled.training.train", failing)
-    with pytest.raises(JobFailed, match="plain-0: no luck today"):
+    with pytest.raises(JobFailed, match="plain-0, flips-0 failed: no luck today; 6 jobs"):
         conduct(STUDY, tmp_path)

@@ -8,7 +8,7 @@ import pytest
 import toys
 
 from unfooled import auditing, columns, dataset, parting, report, run, store
-from unfooled.engine import Done, Progress
+from unfooled.engine import NEEDED, Done, Failed, Progress
 from unfooled.errors import (
     DataMissing,
     InvalidModel,
@@ -18,6 +18,7 @@ from unfooled.errors import (
     UnknownName,
 )
 from unfooled.in_process import in_process
+from unfooled.jobs import jobs
 from unfooled.recipe import Plan
 from unfooled.run import Step
 from unfooled.study import Audit, Certificates, Sweep
@@ -302,3 +303,16 @@ def test_cuda_is_refused_where_there_is_none_and_auto_takes_what_is_there(
 def test_a_run_needs_a_worker(tmp_path: Path, workers: int) -> None:
     with pytest.raises(InvalidOption, match="at least 1"):
         run.run(toys.study(), tmp_path / "run", workers=workers)
+
+
+def test_each_reason_is_told_once() -> None:
+    study = toys.study()
+    (one, two, three, four, *_) = jobs(study, toys.striped(), "cpu")
+    failed = [Failed(job, "no luck") for job in (one, two, three)]
+    failed += [Failed(job, NEEDED) for job in (one, two)]
+    assert run.reasons([*failed, Failed(four, "other")], study) == [
+        f"{one.name(study)}, {two.name(study)} and 1 more failed: no luck",
+        f"{four.name(study)} failed: other",
+        "2 jobs failed that needed one of these",
+    ]
+    assert run.reasons([], study) == []

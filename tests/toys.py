@@ -204,6 +204,8 @@ def perform(job: Job, weights: Weights, report: Callable[[float], None]) -> byte
         os.kill(os.getpid(), signal.SIGKILL)
     if job.kind == "leave":
         sys.exit(3)
+    if job.kind == "interrupt":
+        raise KeyboardInterrupt("by its own code")
     if job.kind == "break":
         raise BrokenPipeError(f"{job.key} wrote to nobody")
     if job.kind == "hang":

@@ -51,5 +51,5 @@ def conduct(
             on_step=on_step,
         )
         if failed:
-            raise JobFailed("; ".join(f"{one.job.name(study)}: {one.message}" for one in failed))
+            raise JobFailed("; ".join(run.reasons(failed, study)))
         return report.gather(Path(home), allow=provenance.code(study))

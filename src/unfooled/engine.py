@@ -29,6 +29,7 @@ from unfooled.jobs import Job
 
 LOCAL = "local"  # the engine that needs nothing but this machine
 TRIES = 2  # how often a job is begun whose worker dies under it
+NEEDED = "a job that it needs failed"  # why a job failed that was never begun
 _LONGEST = 500  # letters of somebody else's error
 LOSSES = 10  # how often a job's machine may be lost, which a job can be the cause of too
 
@@ -194,7 +195,7 @@ class Agenda:
         self._open.discard(job.key)
         yield Failed(job, message)
         for other in self._followers.get(job.key, ()):
-            yield from self.failed(other, "a job that it needs failed")
+            yield from self.failed(other, NEEDED)
 
     def died(self, job: Job, message: str) -> Iterator[Progress | Failed]:
         """A job whose worker is gone: it is begun again, before all others, or has failed."""

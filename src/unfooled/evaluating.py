@@ -308,7 +308,7 @@ def _reported(
         command="unfooled.evaluate(...), called by a Python program",
     )
     if failed:
-        raise JobFailed("; ".join(f"{one.job.name(whole)}: {one.message}" for one in failed))
+        raise JobFailed("; ".join(run.reasons(failed, whole)))
     return report.gather(folder, allow=provenance.code(whole))
 
 

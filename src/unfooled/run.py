@@ -4,7 +4,7 @@ import contextlib
 import importlib.metadata
 import json
 import platform
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -27,7 +27,7 @@ from unfooled import (
     transform,
 )
 from unfooled.dataset import Dataset
-from unfooled.engine import Done, Engine, Event, Failed, Means
+from unfooled.engine import NEEDED, Done, Engine, Event, Failed, Means
 from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import home, predict
 from unfooled.in_process import in_process
@@ -41,6 +41,7 @@ from unfooled.worker import Worker
 
 _SHOWN = ("torch", "torchvision", "kornia", "numpy", "scipy", "scikit-learn")
 _TRIED = 4  # images
+_NAMED = 2  # jobs with the same reason
 _CARRIED = 2**31  # bytes of data, at most, that a cluster's machines need not have as files
 
 
@@ -171,6 +172,21 @@ def _done(
             on_step(Step(event, (done + sum(running.values())) / whole, finished, len(planned)))
             if isinstance(event, Failed):
                 yield event
+
+
+def reasons(failed: Sequence[Failed], study: Study) -> list[str]:
+    """Why jobs failed, each reason once, and how many failed for want of another."""
+    names: dict[str, list[str]] = {}
+    for one in failed:
+        names.setdefault(one.message, []).append(one.job.name(study))
+    waited = len(names.pop(NEEDED, ()))
+    found = []
+    for message, own in names.items():
+        more = f" and {len(own) - _NAMED} more" if len(own) > _NAMED else ""
+        found.append(f"{', '.join(own[:_NAMED])}{more} failed: {message}")
+    if waited:
+        found.append(f"{waited} {'job' if waited == 1 else 'jobs'} failed that needed one of these")
+    return found
 
 
 def chosen(device: str) -> str:

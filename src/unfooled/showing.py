@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 def performed(chosen: "Study", folder: Path, **how: Any) -> bool:
     """Do a study's jobs, as `run.run` does with what else it is told; whether all went well."""
     with _progress(chosen, folder) as on_step:
-        from unfooled.run import run
+        from unfooled.run import reasons, run
 
         failed = run(chosen, folder, on_step=on_step, **how)
-    for one in failed:
-        name = one.job.name(chosen)
-        err.print(f"unfooled: {name} failed: {one.message}", markup=False, soft_wrap=True)
+    for reason in reasons(failed, chosen):
+        err.print(f"unfooled: {reason}", markup=False, soft_wrap=True)
     return not failed
 
 

@@ -33,10 +33,11 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 
 LIMIT = 4.0  # seconds
-FIRST, RAISES, LEAVES, BREAKS, DIES, HANGS_UP = (
+FIRST, RAISES, LEAVES, INTERRUPTS, BREAKS, DIES, HANGS_UP = (
     toys.job("first"),
     toys.job("raises", "raise"),
     toys.job("leaves", "leave"),
+    toys.job("interrupts", "interrupt"),
     toys.job("breaks", "break"),
     toys.job("dies", "die"),
     toys.job("hangs up", "hang up"),
@@ -45,6 +46,7 @@ JOBS = [
     FIRST,
     RAISES,
     LEAVES,
+    INTERRUPTS,
     BREAKS,
     DIES,
     HANGS_UP,
@@ -103,15 +105,16 @@ def test_every_job_that_can_be_done_is_done_once_in_another_process(told: list[E
 
 def test_a_job_that_fails_takes_only_those_with_it_that_need_it(told: list[Event]) -> None:
     assert keys(told, Failed) == {
-        *("raises", "leaves", "breaks", "dies", "hangs up"),
+        *("raises", "leaves", "interrupts", "breaks", "dies", "hangs up"),
         *("after raises", "after dies", "after hangs up", "after both"),
     }
-    assert len([event for event in told if isinstance(event, Failed)]) == 9
+    assert len([event for event in told if isinstance(event, Failed)]) == 10
 
 
 def test_a_failure_says_why(told: list[Event]) -> None:
     why = {event.job.key: event.message for event in told if isinstance(event, Failed)}
     assert why["raises"] == "ValueError: this job cannot be done"
+    assert why["interrupts"] == "KeyboardInterrupt: by its own code"
     assert why["leaves"] == "SystemExit: 3"
     assert why["breaks"] == "BrokenPipeError: breaks wrote to nobody"
     assert f", {TRIES} times" in why["dies"]

@@ -30,6 +30,7 @@ from unfooled.engine import (
     outcome,
     places,
 )
+from unfooled.errors import brief
 from unfooled.jobs import Job
 
 # A worker imports the script that began the run, and dies if it begins another.
@@ -219,6 +220,10 @@ def _serve(pipe: Connection, perform: Perform, environment: Mapping[str, str]) -
         while True:
             job, weights = pipe.recv()
             pipe.send(("begun", None, 0.0))
-            pipe.send(outcome(perform, job, weights, report))
+            try:
+                said = outcome(perform, job, weights, report)
+            except BaseException as error:  # Ctrl-C is the driver's: this is of the job's own code
+                said = "failed", f"{type(error).__name__}: {brief(error)}", 0.0
+            pipe.send(said)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver is gone
