@@ -24,7 +24,7 @@ def begun(**head: Any) -> Any:
 
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[Any]:
-    """Three nodes with a core each. Its processes are never idle, so it ends with the file."""
+    """Three nodes with a core each."""
     found = begun()
     for _ in range(2):
         found.add_node(num_cpus=1)
