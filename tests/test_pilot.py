@@ -197,6 +197,38 @@ def test_no_place_in_which_a_worker_lives_is_told(monkeypatch: pytest.MonkeyPatc
         awaited(made.run())
 
 
+def calling(monkeypatch: pytest.MonkeyPatch, refused: int) -> tuple[list[str], list[str]]:
+    """The addresses called on a Ray that refuses so often, and what the driver was told."""
+    called: list[str] = []
+    said: list[str] = []
+
+    def init(address: str, **_: object) -> None:
+        called.append(address)
+        if len(called) <= refused:
+            raise ConnectionAbortedError("Initialization failure from server:\nTraceback:\nwhy")
+
+    fake = SimpleNamespace(init=init, shutdown=lambda: called.append("end"))
+    monkeypatch.setattr(pilot, "_ray", lambda: fake)
+    monkeypatch.setattr(pilot, "_knock", lambda _: None)
+    with pilot._joined(replace(TERMS, address="ray://there:1"), said.append):
+        pass
+    return called, said
+
+
+@pytest.mark.parametrize("refused", [0, 2])
+def test_a_cluster_whose_server_could_not_begin_is_called_again(
+    monkeypatch: pytest.MonkeyPatch, refused: int
+) -> None:
+    called, said = calling(monkeypatch, refused)
+    assert called == ["ray://there:1"] * (refused + 1) + ["end"]
+    assert said == ["again"] * refused
+
+
+def test_a_cluster_whose_server_never_begins_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ConnectionAbortedError):
+        calling(monkeypatch, 3)
+
+
 def test_a_token_is_looked_for_where_ray_looks(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

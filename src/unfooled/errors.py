@@ -6,8 +6,12 @@ class UnfooledError(Exception):
 
 
 def brief(error: BaseException) -> str:
-    """The first line of what somebody else's error says; its name where it says nothing."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), repr(error))
+    """The first line of what somebody else's error says; its name where it says nothing.
+
+    A line that only announces others is followed by the last of them, which is next to the reason.
+    """
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [repr(error)]
+    return f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and lines[1:] else lines[0]
 
 
 class UnknownName(UnfooledError):

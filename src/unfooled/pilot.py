@@ -19,7 +19,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -35,6 +35,7 @@ BIRTHS = 4  # how often a worker is started in one place that never comes to liv
 _WATCH = 2.0  # seconds between two looks at how large the cluster is
 _AGAIN = 1.0  # seconds before a worker is started again
 _DOUBT = 3.0  # seconds in which a machine tells of the end of one of its processes
+_CALLS = 3  # how often a cluster is called whose server could not begin what answers
 _KNOCK = 10.0  # seconds that the machine of a cluster's head may take to answer
 _LAST_WORDS = 10.0  # seconds that the driver may take to hear them
 
@@ -160,7 +161,7 @@ def serve(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
         os.environ.setdefault("RAY_AUTH_MODE", "token")
     voice = _Voice(pipe)
     try:
-        with _joined(terms):
+        with _joined(terms, voice.say):
             asyncio.run(_Pilot(pipe, voice, parcel, terms).run())
     except _Useless as error:
         voice.say("useless", "", str(error))
@@ -203,13 +204,21 @@ def _has_token() -> bool:
 
 
 @contextmanager
-def _joined(terms: Terms) -> Iterator[None]:
+def _joined(terms: Terms, say: Callable[[str], None]) -> Iterator[None]:
     """With a connection to the cluster, or to one of our own that ends with us."""
     ray = _ray()
     told = {"log_to_driver": False, "logging_level": "ERROR"}
     if terms.address:
         _knock(terms.address)
-        ray.init(terms.address, **told)
+        for call in range(1, _CALLS + 1):
+            try:
+                ray.init(terms.address, **told)
+                break
+            except ConnectionAbortedError:
+                # For each `ray://` the server forks, in which gRPC may crash on a busy machine.
+                if call == _CALLS:
+                    raise
+                say("again")
         try:
             yield
         finally:

@@ -10,6 +10,8 @@ import pytest
 # Before ray is imported: what its processes inherit.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
 os.environ["RAY_worker_niceness"] = "0"  # noqa: SIM112 - as Ray spells it; else they starve
+# The server for `ray://` forks, in which gRPC may crash on a busy machine: then it takes 40 s more.
+os.environ["GRPC_ENABLE_FORK_SUPPORT"] = "0"
 
 
 def begun(**head: Any) -> Any:

@@ -156,7 +156,7 @@ class _Link:
             kind, key, value, seconds = self._pipe.recv()
         except (EOFError, OSError):
             return "gone", "", "Ray has ended the process that was connected to it", 0.0
-        self._silent = False
+        self._silent = kind == "again"
         if kind == "reached":
             self._reached, self._since = True, 0.0
         elif kind == "done":
