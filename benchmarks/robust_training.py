@@ -1,11 +1,8 @@
-"""Adversarial training against a loop written by hand and ART's trainers, and five seeds at once.
+"""Adversarial training against a loop written by hand and ART's trainers.
 
-First one epoch of adversarial training, with one step and with three, the ways in turn, each
+One epoch of adversarial training, with one step and with three, the ways in turn, each
 library in a worker process of its own (`workers.py`, `trainers.py`): CPU seconds of one thread.
 What each has learned is not compared, but the passes of each are counted.
-
-Then the plain recipe of the default study with all its seeds (`seeds.py`): as jobs of
-`engines/local`, a worker on each core, and stacked in one network by torch.func. Wall seconds.
 """
 
 import argparse
@@ -14,7 +11,6 @@ import importlib.metadata
 import os
 import statistics
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,8 +24,6 @@ from workers import Team
 # Worker processes import this file too, and only one of them shall hold unfooled: it is imported
 # where it is needed.
 if TYPE_CHECKING:
-    from seeds import Learned
-
     from unfooled.dataset import Dataset
 
 STUDY = Path(__file__).parent.parent / "studies" / "mnist.toml"
@@ -84,7 +78,6 @@ def epochs_told(task: Task, seconds: Seconds, passes: dict[str, Passes]) -> str:
 
 
 def adversarially(data: "Dataset", given: argparse.Namespace) -> list[str]:
-    """The first half."""
     from unfooled import model
 
     net = model.build("strided", channels=1, size=28, classes=10, seed=0)
@@ -117,67 +110,12 @@ def adversarially(data: "Dataset", given: argparse.Namespace) -> list[str]:
     return [preface, *told]
 
 
-def at_once(data: "Dataset", given: argparse.Namespace) -> list[str]:
-    """The second half."""
-    import seeds
-
-    from unfooled import config
-    from unfooled.engine import cores
-
-    study = config.read(STUDY)
-    recipe = study.recipes[0]
-    plan = dataclasses.replace(recipe.plan, epochs=given.epochs or recipe.plan.epochs)
-    count = min(given.images, len(data.train))
-    trainer = seeds.Trainer(dataclasses.replace(recipe, plan=plan), given.data, count)
-    ways: dict[str, Callable[[], Learned]] = {
-        f"{cores()} workers": lambda: seeds.by_workers(trainer, study.seeds, cores()),
-        "stacked, 1 thread": lambda: seeds.stacked(trainer, study.seeds, 1),
-        "stacked, 2 threads": lambda: seeds.stacked(trainer, study.seeds, 2),
-    }
-    found: dict[str, list[Learned]] = {way: [] for way in ways}
-    seeds.warmed_up(given.data)
-    seeds.cut(given.data, count)  # reading the images is not measured here
-    for _ in range(given.repeats):
-        for way, call in ways.items():
-            found[way].append(call())
-    seen = study.seeds * plan.epochs * (count // plan.batch_size) * plan.batch_size
-    own = next(iter(ways))
-    wall = {way: statistics.median(one.seconds for one in runs) for way, runs in found.items()}
-    busy = statistics.median(one.busy for one in found[own]) / cores()
-    wall = {f"{own}, within a study": busy, f"{own}, started for this alone": wall.pop(own)} | wall
-    rows = [
-        [way, f"{took:.1f}", f"{seen / took:,.0f}", f"{took / busy:.2f}", *learned(runs[0])]
-        for (way, took), runs in zip(wall.items(), [found[own], *found.values()], strict=True)
-    ]
-    head = ["", "wall seconds", "images a second", "unfooled / this", "validation, %", "range, %"]
-    return [
-        "### Five seeds at once",
-        f"The recipe `{recipe.name}` of the default study, {study.seeds} seeds, epochs: "
-        f"{plan.epochs} on {count:,} images, network `strided`: wall time, medians of "
-        f"{given.repeats}. "
-        f"One job a seed on {own} of one thread each: with the start of the workers and the core "
-        "that idles at the end, as if there were nothing else to do, or the time of the trainings "
-        "by the number of workers, as in a study, where other jobs follow. Stacked: all seeds as "
-        "one network by torch.func (`vmap` over `functional_call`, every layer with the weights of "
-        "all), one Adam, each seed with its own batches; seed by seed the same weights to start "
-        "from and the same order of images. Validation after each epoch is in all of it.",
-        table(head, rows),
-    ]
-
-
-def learned(found: "Learned") -> list[str]:
-    """Mean and range over the seeds, in percent."""
-    low, high = min(found.accuracies), max(found.accuracies)
-    return [f"{100 * found.mean:.2f}", f"{100 * low:.2f} to {100 * high:.2f}"]
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, help="folder of the MNIST files, or UNFOOLED_DATA")
     parser.add_argument(
         "--images", type=int, default=55000, help="to train on; with fewer, our looks weigh more"
     )
-    parser.add_argument("--epochs", type=int, help="of the seeds; the study's own without it")
     parser.add_argument("--repeats", type=int, default=5, help="alternations")
     parser.add_argument("--write", action="store_true", help="into docs/benchmarks.md")
     given = parser.parse_args()
@@ -186,11 +124,11 @@ def main() -> None:
     torch.set_num_threads(1)
     os.environ["TQDM_DISABLE"] = "1"  # in the workers: ART shows bars unasked
     data = dataset.find("mnist", folder=given.data)
-    body = [*adversarially(data, given), *at_once(data, given)]
+    body = adversarially(data, given)
     basis = f"n = {given.repeats} alternations"
     publish(
         "robust_training",
-        "Adversarial training, and five seeds at once",
+        "Adversarial training",
         basis,
         "\n\n".join(body),
         write=given.write,

@@ -38,7 +38,16 @@ FLOORS = {
         "peers",
     ],
     "one training, one evaluation, one question": [
-        *("training", "evaluation", "study", "trial", "promises", "corrupted", "certified"),
+        *(
+            "together",
+            "training",
+            "evaluation",
+            "study",
+            "trial",
+            "promises",
+            "corrupted",
+            "certified",
+        ),
         *("finding", "pulse", "normalisation", "doctor", "probed", "probing", "comparing"),
     ],
     "judgement": [

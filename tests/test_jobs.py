@@ -232,3 +232,22 @@ def test_a_sweep_with_one_target_is_not_cut_as_all_images_of_a_part_may_be_of_th
         study = toys.study(sweeps=(toys.study().sweeps[0], one))
         found = {job.part for job in jobs.jobs(study, striped, "cpu") if job.sweep == 1}
         assert found == {(place, parts) for place in range(parts)}
+
+
+def test_seeds_that_are_trained_at_once_come_from_one_job_where_the_recipe_allows_it(
+    striped: Dataset,
+) -> None:
+    study = toys.study()
+    fixed = replace(study.recipes[1], name="fixed", defence=("adversarial", {"eps": 0.1}))
+    study = replace(study, recipes=(*study.recipes, fixed))
+    alone = by_name(study, striped)
+    found = {job.name(study): job for job in jobs.jobs(study, striped, "cpu", together=True)}
+    assert found.keys() - alone.keys() == {"plain-0-together", "flips-0-together"}
+    assert found["plain-0-together"].cost == 2 * alone["plain-0"].cost
+    for seed in range(2):
+        assert found[f"plain-{seed}"].needs == (found["plain-0-together"],)
+        assert found[f"plain-{seed}"].key != alone[f"plain-{seed}"].key
+        assert found[f"fixed-{seed}"] == alone[f"fixed-{seed}"]
+    assert len({job.key for job in found.values()}) == len(found)
+    only = replace(study, seeds=1)
+    assert jobs.jobs(only, striped, "cpu", together=True) == jobs.jobs(only, striped, "cpu")

@@ -101,6 +101,25 @@ def test_a_target_that_does_not_exist_is_refused_before_any_training(tmp_path: P
         run.run(study, tmp_path, device="cpu", workers=1)
 
 
+@pytest.mark.usefixtures("_serially")
+def test_a_study_whose_seeds_are_trained_at_once_tells_the_same(tmp_path: Path) -> None:
+    one, other = tmp_path / "one by one", tmp_path / "at once"
+    steps_of(one)
+    steps = steps_of(other, together=True)
+    assert steps[-1].total == JOBS + 2
+    assert sorted(path.name for path in (other / "models").iterdir()) == sorted(
+        path.name for path in (one / "models").iterdir()
+    )
+    found, expected = (report.gather(folder) for folder in (other, one))
+    assert found.environment["together"]
+    for own, alone in zip(found.results.recipes, expected.results.recipes, strict=True):
+        assert own.clean.value == pytest.approx(alone.clean.value, abs=0.05)
+    assert not auditing.audit(other, data=None, device="cpu").failures
+    assert steps_of(other, together=True) == [Step(None, 1.0, JOBS + 2, JOBS + 2)]
+    with pytest.raises(RunRefused, match="seeds: together there, one by one now"):
+        steps_of(other)
+
+
 @pytest.mark.usefixtures("_quickly")
 def test_a_run_again_does_nothing_again(tmp_path: Path) -> None:
     steps_of(tmp_path)

@@ -7,9 +7,9 @@ import pytest
 import torch
 import toys
 
-from unfooled import model, training
+from unfooled import catalog, defence, model, training
 from unfooled.dataset import Dataset
-from unfooled.errors import JobFailed, UnknownName
+from unfooled.errors import InvalidOption, JobFailed, UnknownName
 from unfooled.gradients import predict
 from unfooled.recipe import Plan, Recipe
 from unfooled.training import Look, Trained, collapsed
@@ -306,3 +306,68 @@ def test_any_attack_can_be_trained_against(striped: Dataset, options: dict[str, 
     trained = train(few, recipe)
     assert math.isfinite(trained.history[-1].loss)
     assert trained.overfitted is None
+
+
+def together(
+    striped: Dataset, recipe: Recipe, architecture: str = "toys:pyramid", seeds: int = 2
+) -> list[Trained]:
+    return training.train_together(architecture, striped, recipe, range(seeds), device=CPU)
+
+
+def without_eps() -> list[str]:
+    return [name for name in catalog.names("defences") if defence.find(name).threat is None]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        *({"defence": (name, {})} for name in without_eps()),
+        {"transforms": (("RandomRotation", {"degrees": 30}), ("CutMix", {"alpha": 1.0}))},
+        {"plan": replace(PLAN, averaging=0.9)},
+    ],
+    ids=lambda changes: str(next(iter(changes.values())))[:20],
+)
+def test_seeds_that_are_trained_at_once_learn_what_each_would_alone(
+    striped: Dataset, changes: dict[str, Any]
+) -> None:
+    recipe = replace(PLAIN, **changes)
+    for seed, found in enumerate(together(striped, recipe)):
+        alone = train(striped, recipe, seed)
+        torch.testing.assert_close(weights(found), weights(alone), rtol=1e-2, atol=1e-3)
+        for own, other in zip(found.history, alone.history, strict=True):
+            assert own.loss == pytest.approx(other.loss, rel=1e-2)
+            assert own.validation == pytest.approx(other.validation, abs=0.05)
+        assert not found.model.training
+
+
+def test_seeds_with_dropout_are_trained_at_once_too(striped: Dataset) -> None:
+    one, other = (together(striped, PLAIN, "toys:dropping") for _ in range(2))
+    assert torch.equal(weights(one[1]), weights(other[1]))
+    assert not torch.equal(weights(one[0]), weights(one[1]))
+
+
+def own_loss(model, images, labels, *, draws, progress):
+    """A loss of the user's own."""
+    return torch.nn.functional.cross_entropy(model(images), labels, reduction="none")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"defence": ("adversarial", {"eps": 0.1})},
+        {"defence": (f"{__file__}:own_loss", {})},
+        {"plan": replace(PLAN, weight_perturbation=0.01)},
+    ],
+)
+def test_recipes_whose_seeds_must_be_trained_one_by_one(
+    striped: Dataset, changes: dict[str, Any]
+) -> None:
+    recipe = replace(PLAIN, **changes)
+    assert not training.can_together("toys:pyramid", striped, recipe)
+    with pytest.raises(InvalidOption, match="the recipe plain cannot be trained together"):
+        together(striped, recipe)
+
+
+def test_a_seed_that_fails_among_others_is_told(striped: Dataset) -> None:
+    with pytest.raises(JobFailed, match=r"the training loss became (nan|inf)"):
+        together(striped, replace(PLAIN, plan=replace(PLAN, learning_rate=1e30)))

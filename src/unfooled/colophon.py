@@ -73,13 +73,14 @@ def machine(report: Report) -> Table:
     data = environment["data"]
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     train, validation, test = data["images"]
+    at_once = ", trained at once where a recipe allows it" if environment.get("together") else ""
     command = (
         f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
         f"{report.study.seeds} (study.toml lies in the run's folder)"
     )
     rows = (
         ("command", environment.get("command") or command),
-        ("seeds", ", ".join(map(str, range(report.study.seeds)))),
+        ("seeds", f"{', '.join(map(str, range(report.study.seeds)))}{at_once}"),
         (
             "data",
             f"{data['name']}: {train:,} training, {validation:,} validation, {test:,} test images",

@@ -19,6 +19,7 @@ def conduct(
     data_folder: Path | None = None,
     device: str = "auto",
     workers: int | None = None,
+    together: bool = False,
     on_step: Callable[[Step], None] = lambda _: None,
 ) -> Report:
     """What came of a study: every recipe trained with every seed, every network attacked.
@@ -30,7 +31,7 @@ def conduct(
         study: what to ask.
         folder: of the run, where everything is kept: the same call goes on where it was. None keeps
             nothing.
-        data_folder, device, workers: as in `run.run`.
+        data_folder, device, workers, together: as in `run.run`.
         on_step: called after each event, with where the run stands.
 
     Raises:
@@ -47,6 +48,7 @@ def conduct(
             data_folder=data_folder,
             device=device,
             workers=workers,
+            together=together,
             command="unfooled.conduct(...), called by a Python program",
             on_step=on_step,
         )

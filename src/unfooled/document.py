@@ -58,6 +58,7 @@ class Environment:
         device: "cpu", or the name of a GPU.
         engine: what did the jobs; a name in `engines/`, or "in process".
         workers: jobs at once; null where the engine took what room there was.
+        together: whether all seeds of a recipe were trained at once, where that could be.
         data: the images.
         seconds: of work, summed over all workers.
         note: what a reader must know about these data.
@@ -73,6 +74,7 @@ class Environment:
     data: Data
     seconds: float
     engine: str = "local"
+    together: bool = False
     note: str = ""
     command: str = ""
 

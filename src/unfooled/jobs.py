@@ -17,6 +17,7 @@ from unfooled import (
     pictures,
     probing,
     targets,
+    training,
     transform,
 )
 from unfooled.dataset import Dataset
@@ -27,6 +28,7 @@ from unfooled.study import Study, Sweep
 
 FORMAT = 3  # of the files in a run's folder
 CERTIFIED = "certified"  # the kind of the jobs that show which images stand
+TOGETHER = "together"  # the kind of the jobs that train all seeds of a recipe at once
 _DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
 # What bounds of one image cost, in its passes: linear ones, each step of slopes, each branch.
@@ -38,7 +40,8 @@ class Job:
     """One thing to do; equal keys give equal results.
 
     Attributes:
-        kind: "train", or "load" for a network that is there already; then "attack", "corrupted",
+        kind: "train", or "load" for a network that is there already; "together" for the training of
+            all seeds at once, of which "train" then takes one; then "attack", "corrupted",
             "certified", "probed" or "pictures".
         recipe: index of the recipe.
         seed: of the training.
@@ -46,7 +49,7 @@ class Job:
         key: SHA-256 of all that decides the result.
         needs: the jobs whose networks it works with: first the one that it is about, then those
             that an attack crafts on, and last the certificates of images that it may spare; none
-            for a training.
+            for a training, but for a seed that was trained with others.
         cost: roughly how long it takes, in passes of one image through the network.
         part: of its images; see `parting`.
     """
@@ -76,8 +79,15 @@ def versions() -> dict[str, str]:
     return {"unfooled": __version__, **{name: version(name) for name in _DECIDE}}
 
 
-def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
-    """All jobs of a study: the trainings, longest first, then what is done with the networks."""
+def jobs(study: Study, data: Dataset, device: str, *, together: bool = False) -> list[Job]:
+    """All jobs of a study: the trainings, longest first, then what is done with the networks.
+
+    Args:
+        study: whose jobs they are.
+        data: that it works on.
+        device: "cpu" or "cuda", where each of them computes.
+        together: all seeds of a recipe are trained at once, where that can be.
+    """
     found: list[Job] = []
     made = maker(data, device)
     base = {
@@ -89,7 +99,8 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
         "model": [] if study.given else [study.model, model.fingerprint(study.model)],
     }
     plain = study.plain()
-    trainings = _trainings(study, data, base)
+    trainings = _trainings(study, data, base, together=together)
+    found += dict.fromkeys(one for train in trainings.values() for one in train.needs)
     judged = {job.key: _judged(study, plain, job) for job in trainings.values()}
     measured, n = _others(study, data), len(data.split(study.split))
     attacks = _attacks(study, data)
@@ -129,9 +140,11 @@ def jobs(study: Study, data: Dataset, device: str) -> list[Job]:
     return sorted(found, key=lambda job: (job.depth, -job.cost))
 
 
-def maker(data: Dataset, device: str) -> dict[str, str]:
+def maker(data: Dataset, device: str, *, together: bool = False) -> dict[str, str]:
     """What decides the result of every job, by name; the keys are made of it too."""
-    return {**versions(), "format": str(FORMAT), "device": device, "data": data.sha256}
+    seeds = TOGETHER if together else "one by one"
+    found = {**versions(), "format": str(FORMAT), "device": device, "data": data.sha256}
+    return {**found, "seeds": seeds}
 
 
 def _parted(job: Job, decides: Mapping[str, Any], images: int) -> list[Job]:
@@ -212,7 +225,9 @@ def _attacks(study: Study, data: Dataset) -> list[tuple[bool, bool, Any, int, fl
     return found
 
 
-def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[int, int], Job]:
+def _trainings(
+    study: Study, data: Dataset, base: dict[str, Any], *, together: bool
+) -> dict[tuple[int, int], Job]:
     """The training of each recipe with each seed, or the loading of each given network."""
     plain = study.plain()
     found = {}
@@ -226,10 +241,15 @@ def _trainings(study: Study, data: Dataset, base: dict[str, Any]) -> dict[tuple[
             key: plain["recipes"][index][key] for key in ("name", "transforms", "defence", "plan")
         }
         what["own"] = [_fingerprints(name, options) for name, options in members]
-        cost = _training_cost(recipe, data)
+        decides, cost = {**base, "recipe": what}, _training_cost(recipe, data)
+        needs: tuple[Job, ...] = ()
+        if together and study.seeds > 1 and training.can_together(study.model, data, recipe):
+            decides |= {TOGETHER: study.seeds}
+            needs = (Job(TOGETHER, index, 0, 0, _key(decides), (), study.seeds * cost),)
+            cost = 1.0
         for seed in range(study.seeds):
-            key = _key({**base, "recipe": what, "seed": seed})
-            found[index, seed] = Job("train", index, seed, 0, key, (), cost)
+            key = _key({**decides, "seed": seed})
+            found[index, seed] = Job("train", index, seed, 0, key, needs, cost)
     return found
 
 

@@ -72,6 +72,7 @@ def run(
     device: str = "auto",
     workers: int | None = None,
     limit: float | None = None,
+    together: bool = False,
     by: str = engine.LOCAL,
     options: Mapping[str, Any] = MappingProxyType({}),
     source: str = "",
@@ -90,6 +91,7 @@ def run(
         device: "cpu", "cuda", or "auto": cuda where there is one.
         workers: jobs at once; None takes one for each core, or for each GPU.
         limit: seconds that a job may take before it counts as failed.
+        together: all seeds of a recipe are trained at once, as one network; worth it on a GPU.
         by: the engine that does the jobs, a name in `engines/`.
         options: of that engine.
         source: the study file word for word, kept in the folder.
@@ -114,18 +116,19 @@ def run(
     with store.opened(folder, study.plain()) as ledger:
         worker = Worker(study, data_folder, place, own, networks or {})
         data = worker.data
-        ledger.made_with(maker(data, place))
+        ledger.made_with(maker(data, place, together=together))
         if study.given:
             _try_given(worker)
         else:
             _try_out(study, data)
         if source:
             store.write(folder / "study.toml", source.encode())
-        planned = jobs(study, data, place)
+        planned = jobs(study, data, place, together=together)
         environment = {
             **described(data, place),
             "engine": by if own is None else "in process",
             "workers": workers or (engine.places(place) if by == engine.LOCAL else None),
+            "together": together,
             "note": note,
             "command": command,
         }

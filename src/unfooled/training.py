@@ -13,15 +13,16 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from unfooled import attack, defence, memory, model, transform
+from unfooled import attack, defence, memory, model, together, transform
 from unfooled.dataset import Dataset, Split
 from unfooled.defence import Defence
-from unfooled.errors import JobFailed
+from unfooled.errors import InvalidOption, JobFailed
 from unfooled.gradients import home, predict
 from unfooled.losses import fooled
 from unfooled.randomness import Draws
 from unfooled.recipe import Plan, Recipe
 from unfooled.shapes import Images, Labels, PerImage
+from unfooled.together import Together
 from unfooled.transform import Apply, Mix
 
 _WATCHED = 500  # training images, at most, on which catastrophic overfitting is looked for
@@ -29,6 +30,7 @@ _CARRIED = 2**32  # bytes of images, at most, that are brought to the device onc
 _MANY = 0.7  # of those, which one step must leave standing
 _WATCHABLE = ("Linf", "L2", "L1")  # norms of the attacks that look for it
 _LOOKS = 4  # times an epoch that it is looked for
+_TRIED = 4  # images on which networks are tried side by side
 _CPU = torch.device("cpu")
 
 
@@ -105,46 +107,102 @@ def train(
         OutOfMemory: memory has no room for a batch, which is part of the recipe and not halved.
         UnknownName, InvalidOption, InvalidTransform, InvalidModel: the recipe does not fit.
     """
+    return _trained(architecture, dataset, recipe, [seed], device, report)[0]
+
+
+def train_together(
+    architecture: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    *,
+    device: torch.device = _CPU,
+    report: Callable[[float], None] = lambda _: None,
+) -> list[Trained]:
+    """As `train`, several seeds at once as one network; worth it on a GPU.
+
+    Each starts from the weights, and meets the images in the order and as changed, that it would
+    alone. Its numbers differ in their last places, which training makes larger, and dropout is
+    drawn for all together.
+
+    Raises:
+        InvalidOption: `can_together` says no.
+        JobFailed, OutOfMemory, UnknownName, InvalidTransform, InvalidModel: as `train`.
+    """
+    if not can_together(architecture, dataset, recipe):
+        raise InvalidOption(f"networks of the recipe {recipe.name} cannot be trained together")
+    return _trained(architecture, dataset, recipe, seeds, device, report)
+
+
+def can_together(architecture: str, dataset: Dataset, recipe: Recipe) -> bool:
+    """Whether several seeds can learn at once.
+
+    Not where the defence looks at how its network does, or is the user's own, and not where weights
+    are perturbed by their length; nor networks that `torch.func` cannot put side by side.
+    """
+    name, options = recipe.defence
+    if ":" in name or defence.find(name, **options).threat or recipe.plan.weight_perturbation:
+        return False
+    few = dataset.train.pixels(torch.arange(min(_TRIED, len(dataset.train))))
+    return together.fits([_built(architecture, dataset, seed) for seed in range(2)], few)
+
+
+def _built(architecture: str, dataset: Dataset, seed: int) -> nn.Module:
     shape = {"channels": dataset.channels, "size": dataset.size}
-    network = model.build(architecture, **shape, classes=len(dataset.classes), seed=seed).to(device)
+    return model.build(architecture, **shape, classes=len(dataset.classes), seed=seed)
+
+
+def _trained(
+    architecture: str,
+    dataset: Dataset,
+    recipe: Recipe,
+    seeds: Sequence[int],
+    device: torch.device,
+    report: Callable[[float], None],
+) -> list[Trained]:
+    shape = {"channels": dataset.channels, "size": dataset.size}
     changes = [transform.find(name, options, **shape) for name, options in recipe.transforms]
     loop = _Loop(
-        network=network,
+        networks=[_built(architecture, dataset, seed).to(device) for seed in seeds],
         data=_on(dataset.train, device),
         validation=_on(dataset.validation, device),
         change=transform.composed(changes),
         mix=transform.mixing(changes),
         loss=defence.find(recipe.defence[0], **recipe.defence[1]),
         plan=recipe.plan,
-        draws=Draws(seed, "training"),
+        draws=[Draws(seed, "training") for seed in seeds],
         report=report,
     )
-    batch = f"training on batches of {recipe.plan.batch_size} images"
+    batch = f"training on batches of {len(seeds) * recipe.plan.batch_size} images"
     with (
         memory.needed(batch, "a smaller batch_size, fewer processes at once (--workers 1)"),
-        loop.draws.step("dropout").torch_state(),
+        loop.draws[0].step("dropout").torch_state(),
     ):
         history, overfitted = loop.run()
-    return Trained(loop.result.cpu().eval(), tuple(history), overfitted)
+    return [
+        Trained(network.cpu().eval(), tuple(own), overfitted)
+        for network, own in zip(loop.results, zip(*history, strict=True), strict=True)
+    ]
 
 
 class _Loop:
-    """A training under way."""
+    """A training under way: of one network, or of several at once, each with draws of its own."""
 
     def __init__(
         self,
         *,
-        network: nn.Module,
+        networks: Sequence[nn.Module],
         data: Split,
         validation: Split,
         change: Apply,
         mix: Mix | None,
         loss: Defence,
         plan: Plan,
-        draws: Draws,
+        draws: Sequence[Draws],
         report: Callable[[float], None],
     ) -> None:
-        self.network, self.data, self.validation = network, data, validation
+        self.network = network = networks[0] if len(networks) == 1 else Together(networks)
+        self.data, self.validation = data, validation
         self.device = home(network)
         self.change, self.mix, self.loss = change, mix, loss
         self.plan, self.draws, self.report = plan, draws, report
@@ -160,19 +218,18 @@ class _Loop:
             self.average = AveragedModel(network, multi_avg_fn=how, use_buffers=True)
 
     @property
-    def result(self) -> nn.Module:
-        """The network that is judged: with averaged weights, where they are averaged."""
-        if self.average is None:
-            return self.network
-        averaged: nn.Module = self.average.module
-        return averaged
+    def results(self) -> list[nn.Module]:
+        """The networks that are judged: with averaged weights, where they are averaged."""
+        judged = self.network if self.average is None else self.average.module
+        return judged.apart() if isinstance(judged, Together) else [judged]
 
-    def run(self) -> tuple[list[Epoch], int | None]:
-        """The history, and the epoch of the first catastrophic overfitting."""
-        history: list[Epoch] = []
+    def run(self) -> tuple[list[list[Epoch]], int | None]:
+        """For each epoch what is known of each network; when one first overfitted so badly."""
+        history: list[list[Epoch]] = []
         healthy, kept, overfitted = None, self._state(), None
         for epoch in range(self.plan.epochs):
-            total, batches = 0.0, self._batches(epoch)
+            batches = self._batches(epoch)
+            total = torch.zeros(len(self.draws), dtype=torch.float64)
             for part in torch.arange(self.steps).tensor_split(min(_LOOKS, self.steps)):
                 total += self._part(epoch, batches, part.tolist())
                 look = self._look((epoch + (int(part[-1]) + 1) / self.steps) / self.plan.epochs)
@@ -185,7 +242,8 @@ class _Loop:
                 overfitted = overfitted or epoch + 1
                 self._restore(kept)
                 self.loss = slower
-            history.append(self._measured(total / self.steps, epoch, healthy))
+            told = zip(self.results, self.draws, (total / self.steps).tolist(), strict=True)
+            history.append([self._measured(*one, epoch, healthy) for one in told])
         return history, overfitted
 
     def _state(self) -> dict[str, Any]:
@@ -204,58 +262,68 @@ class _Loop:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
 
-    def _part(self, epoch: int, batches: Sequence[Tensor], steps: Sequence[int]) -> float:
-        """The sum of the mean losses of these steps of an epoch."""
-        total = torch.zeros((), device=self.device)
+    def _part(self, epoch: int, batches: Sequence[Tensor], steps: Sequence[int]) -> Tensor:
+        """The sum of the mean losses of these steps of an epoch, for each network."""
+        total = torch.zeros(len(self.draws), device=self.device)
         self.network.train()
         for step in steps:
             done = (epoch + step / self.steps) / self.plan.epochs
-            total += self._step(batches[step], self.draws.step(epoch), done)
+            total += self._step(batches[step], epoch, done)
             if step % 20 == 0:
                 self._check(total, epoch, step)
                 self.report(done)
         self._check(total, epoch, steps[-1])
-        return float(total)
+        return total.cpu().double()
 
     def _batches(self, epoch: int) -> Sequence[Tensor]:
-        """Positions of the images of each step of an epoch."""
-        order = self.draws.step(epoch).step("order").order(len(self.data))
-        batches: Sequence[Tensor] = order.to(self.data.labels.device).split(self.plan.batch_size)
+        """Positions of the images of each step of an epoch, `[networks, batch]`."""
+        orders = [own.step(epoch).step("order").order(len(self.data)) for own in self.draws]
+        where = self.data.labels.device
+        batches: Sequence[Tensor] = torch.stack(orders).to(where).split(self.plan.batch_size, dim=1)
         return batches
 
-    def _step(self, batch: Tensor, draws: Draws, done: float) -> Tensor:
-        """One step of learning; the mean loss before it."""
-        own, labels = (
-            draws.step("transform").at(batch),
-            self.data.labels[batch].to(self.device),
-        )
-        images = self.change(self.data.pixels(batch).to(self.device), own)
-        partner, share = None, None
-        if self.mix is not None:
-            images, partner, share = self.mix(images, own)
+    def _step(self, batches: Tensor, epoch: int, done: float) -> Tensor:
+        """One step of learning; each network's mean loss before it."""
+        met = [
+            self._met(batch, own.step(epoch).step("transform").at(batch))
+            for batch, own in zip(batches, self.draws, strict=True)
+        ]
+        images, labels, *mixed = map(torch.cat, zip(*met, strict=True))
+        # The first network's, also where there are several: no defence draws that trains them so.
+        draws = self.draws[0].step(epoch).step("defence").at(batches.flatten())
 
-        def mean() -> Tensor:
-            losses = self._losses(images, labels, draws.step("defence").at(batch), done)
-            if partner is None or share is None:
-                return losses.mean()
-            # Of the same mixed images; a defence that attacks them does so for each label.
-            others = self._losses(images, labels[partner], draws.step("defence").at(batch), done)
-            return (share * losses + (1 - share) * others).mean()
+        def loss() -> Tensor:
+            losses = self._losses(images, labels, draws, done)
+            if mixed:
+                others, share = mixed
+                # Of the same mixed images; a defence that attacks them does so for each label.
+                losses = share * losses + (1 - share) * self._losses(images, others, draws, done)
+            each: Tensor = losses.unflatten(0, (len(self.draws), -1)).mean(1)
+            return each
 
-        found = mean()
+        found = loss()
         self.adam.zero_grad()
-        found.backward()
+        found.sum().backward()
         if self.plan.weight_perturbation:
             moves = _uphill(self.network, self.plan.weight_perturbation)
             _moved(moves, 1)
             self.adam.zero_grad()
-            mean().backward()
+            loss().sum().backward()
             _moved(moves, -1)
         self.adam.step()
         self.schedule.step()
         if self.average is not None:
             self.average.update_parameters(self.network)
         return found.detach()
+
+    def _met(self, batch: Tensor, draws: Draws) -> tuple[Tensor, ...]:
+        """Images of a batch as changed, and labels; where images are mixed, others and shares."""
+        labels = self.data.labels[batch].to(self.device)
+        images = self.change(self.data.pixels(batch).to(self.device), draws)
+        if self.mix is None:
+            return images, labels
+        images, partner, share = self.mix(images, draws)
+        return images, labels, labels[partner], share
 
     def _losses(self, images: Images, labels: Labels, draws: Draws, done: float) -> PerImage:
         return self.loss.function(
@@ -268,23 +336,26 @@ class _Loop:
         )
 
     def _check(self, total: torch.Tensor, epoch: int, step: int) -> None:
-        if not bool(total.isfinite()):
+        if not bool(total.isfinite().all()):
+            worst = float(total[~total.isfinite()][0])
             raise JobFailed(
-                f"the training loss became {float(total)} in epoch {epoch + 1}, by step {step + 1}"
+                f"the training loss became {worst} in epoch {epoch + 1}, by step {step + 1}"
                 "; a lower learning_rate may help"
             )
 
-    def _measured(self, loss: float, epoch: int, look: Look | None) -> Epoch:
-        draws = self.draws.step("validation").step(epoch)
+    def _measured(
+        self, network: nn.Module, draws: Draws, loss: float, epoch: int, look: Look | None
+    ) -> Epoch:
+        draws = draws.step("validation").step(epoch)
         every = torch.arange(len(self.validation))
 
         def right(part: slice) -> tuple[float, float]:
             """How many of these images are read correctly, as they are and transformed."""
             images = self.validation.pixels(every[part]).to(self.device)
             labels = self.validation.labels[every[part]].to(self.device)
-            plain = _accuracy(self.result, images, labels)
+            plain = _accuracy(network, images, labels)
             moved = self.change(images, draws.at(every[part]))  # the same tensor without any
-            other = plain if moved is images else _accuracy(self.result, moved, labels)
+            other = plain if moved is images else _accuracy(network, moved, labels)
             return len(images) * plain, len(images) * other
 
         size = self.validation.hand(self.device)
@@ -310,7 +381,7 @@ class _Loop:
         shares = []
         for name, options in (("fgsm", {}), ("pgd", {"steps": 10})):
             attacked = attack.find(name, **options).run(
-                self.network, images, labels, threat, draws=self.draws.step("watch")
+                self.network, images, labels, threat, draws=self.draws[0].step("watch")
             )
             shares.append(_accuracy(self.network, attacked, labels))
         return Look(*shares)

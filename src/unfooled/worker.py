@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -15,13 +16,15 @@ from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset
 from unfooled.errors import JobFailed
-from unfooled.jobs import CERTIFIED, Job
+from unfooled.jobs import CERTIFIED, TOGETHER, Job
 from unfooled.loading import Loaded
 from unfooled.packing import Arrays, packed, unpacked
 from unfooled.pictures import pictures
 from unfooled.randomness import Draws
+from unfooled.recipe import Recipe
 from unfooled.study import Study
 from unfooled.sweeping import Sweeping
+from unfooled.training import Trained
 
 
 @dataclass(frozen=True)
@@ -124,24 +127,22 @@ class Worker:
         """
         recipe = self._asked.recipes[job.recipe]
         device = torch.device(self.device)
-        if job.kind == "train":
-            trained = training.train(
-                self.study.model, self.data, recipe, job.seed, device=device, report=report
-            )
-            about = {
-                "architecture": self.study.model,
-                "dataset": self.study.dataset,
-                "recipe": recipe.name,
-                "seed": job.seed,
-                "history": [asdict(epoch) for epoch in trained.history],
-                "overfitted": trained.overfitted,
-            }
-            return model.save(trained.model, about)
+        asked = (self.study.model, self.data, recipe)
+        if job.kind == TOGETHER:
+            seeds = range(self.study.seeds)
+            all_of_them = training.train_together(*asked, seeds, device=device, report=report)
+            files = [self._saved(recipe, *one) for one in zip(seeds, all_of_them, strict=True)]
+            return packed({str(s): np.frombuffer(files[s], np.uint8) for s in seeds})
+        if job.kind == "train" and not job.needs:
+            trained = training.train(*asked, job.seed, device=device, report=report)
+            return self._saved(recipe, job.seed, trained)
         if job.kind == "load":
             return _head(self.given(job.recipe), self.data)
         whole = [content for content in weights if content is not None]
         if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
+        if job.kind == "train":
+            return unpacked(whole[0])[str(job.seed)].tobytes()
         pairs = list(zip(job.needs, whole, strict=True))
         network, *others = [
             self.judged(one.recipe, content).to(device)
@@ -154,6 +155,17 @@ class Worker:
             if one.kind == CERTIFIED
         ]
         return packed(self._facts(job, network, others, shown))
+
+    def _saved(self, recipe: Recipe, seed: int, trained: Trained) -> bytes:
+        about = {
+            "architecture": self.study.model,
+            "dataset": self.study.dataset,
+            "recipe": recipe.name,
+            "seed": seed,
+            "history": [asdict(epoch) for epoch in trained.history],
+            "overfitted": trained.overfitted,
+        }
+        return model.save(trained.model, about)
 
     def judged(self, recipe: int, content: bytes) -> nn.Module:
         """The network of a recipe, behind the recipe's preprocessors.

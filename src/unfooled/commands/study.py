@@ -46,6 +46,13 @@ def study(
     device: Device = "auto",
     workers: Workers = None,
     time_limit: TimeLimit = None,
+    together: Annotated[  # noqa: FBT002
+        bool,
+        typer.Option(
+            "--together",
+            help="Train all seeds of a recipe at once, as one network; for a GPU.",
+        ),
+    ] = False,
     engine: Engine = "local",
     address: Address = None,
     fallback: Annotated[
@@ -84,6 +91,7 @@ def study(
         folder,
         data_folder=data,
         **means(device, workers, time_limit, engine, address),
+        together=together,
         source=shipped.file(which).read_text(),
         note=note,
     )
