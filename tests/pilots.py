@@ -3,7 +3,8 @@
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from unfooled.pilot import Parcel, Terms
+from unfooled.hand import Parcel
+from unfooled.pilot import Terms
 
 
 def leave(pipe: Connection, parcel: Parcel, terms: Terms) -> None:

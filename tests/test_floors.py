@@ -57,6 +57,7 @@ FLOORS = {
     "runs": [
         "keys",
         "config",
+        "hand",
         "pilot",
         "jobs",
         "packing",

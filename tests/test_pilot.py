@@ -1,6 +1,5 @@
 import asyncio
 import multiprocessing
-import pickle
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import ThreadPoolExecutor
@@ -11,45 +10,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import toys
 from ray import exceptions
 
 from unfooled import pilot
-from unfooled.jobs import versions
-from unfooled.pilot import Hand, Parcel, Terms
+from unfooled.hand import Parcel
+from unfooled.pilot import Terms
 
 TERMS = Terms("auto", cores=2, gpus=0, jobs=10, workers=None, device="cpu", limit=None)
-
-
-@pytest.fixture
-def parcel(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> Parcel:
-    monkeypatch.chdir(tmp_path)
-    return Parcel(pickle.dumps(toys.perform), (), (), str(tmp_path), versions())
-
-
-def test_a_worker_tells_progress_and_then_what_came_of_the_job(parcel: Parcel) -> None:
-    hand = Hand(parcel)
-    assert hand._opened() == ""
-    words = hand.begin(pickle.dumps(toys.job("a")))
-    while words[-1][0] == "progress":
-        words += hand.hear()
-    (first, share, _), (last, content, seconds) = words
-    assert (first, share, last) == ("progress", 0.5, "done")
-    assert content.startswith(b"a after () in ")
-    assert seconds >= 0
-
-
-def test_a_machine_with_other_versions_does_no_job(parcel: Parcel) -> None:
-    other = replace(parcel, versions={**parcel.versions, "torch": "1.0", "scipy": "1.1"})
-    own = parcel.versions
-    assert Hand(other)._opened() == (
-        f"there is torch {own['torch']}, scipy {own['scipy']}, and here torch 1.0, scipy 1.1, so "
-        "the numbers may differ"
-    )
-
-
-def test_what_cannot_be_loaded_on_a_machine_is_told(parcel: Parcel) -> None:
-    assert Hand(replace(parcel, perform=b"nothing"))._opened().startswith("UnpicklingError: ")
 
 
 @pytest.mark.parametrize(
@@ -79,19 +46,6 @@ def test_a_cluster_without_a_gpu_is_told_from_one_that_has_room_later() -> None:
     made._terms = replace(TERMS, device="cuda")
     with pytest.raises(pilot._Useless, match="has no GPU; --device cpu works on it"):
         made._room()
-
-
-@pytest.mark.parametrize(
-    "job", [pickle.dumps(toys.job("a", "leave")), pickle.dumps(toys.job("a", "leave"))[:20]]
-)
-def test_a_job_that_ends_its_thread_has_failed(parcel: Parcel, job: bytes) -> None:
-    hand = Hand(parcel)
-    assert hand._opened() == ""
-    words = hand.begin(job)
-    while words[-1][0] == "progress":
-        words += hand.hear()
-    assert words[-1][0] == "failed"
-    assert words[-1][1].startswith(("SystemExit: 3", "UnpicklingError: "))
 
 
 def test_who_speaks_much_can_still_listen() -> None:
@@ -208,7 +162,7 @@ def calling(monkeypatch: pytest.MonkeyPatch, refused: int) -> tuple[list[str], l
             raise ConnectionAbortedError("Initialization failure from server:\nTraceback:\nwhy")
 
     fake = SimpleNamespace(init=init, shutdown=lambda: called.append("end"))
-    monkeypatch.setattr(pilot, "_ray", lambda: fake)
+    monkeypatch.setattr(pilot, "package", lambda: fake)
     monkeypatch.setattr(pilot, "_knock", lambda _: None)
     with pilot._joined(replace(TERMS, address="ray://there:1"), said.append):
         pass

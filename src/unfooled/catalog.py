@@ -18,7 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from unfooled.errors import InvalidOption, UnknownName, brief
+from unfooled.errors import InvalidOption, UnknownName, named
 
 _MANY = 24  # more names than this are not listed in one line
 
@@ -125,17 +125,13 @@ def _own(place: str) -> types.ModuleType:
         try:
             return importlib.import_module(place)
         except (Exception, SystemExit) as error:  # a script may end itself when it is imported
-            raise UnknownName(
-                f"cannot import {place!r}: {type(error).__name__}: {brief(error)}"
-            ) from error
+            raise UnknownName(f"cannot import {place!r}: {named(error)}") from error
     if not path.is_file():
         raise UnknownName(f"there is no file {place}")
     try:
         return _executed(path.resolve())
     except (Exception, SystemExit) as error:
-        raise UnknownName(
-            f"{place} raised on import: {type(error).__name__}: {brief(error)}"
-        ) from error
+        raise UnknownName(f"{place} raised on import: {named(error)}") from error
 
 
 @cache

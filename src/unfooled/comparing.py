@@ -21,7 +21,7 @@ from torch import nn
 
 from unfooled import evaluation
 from unfooled.attack import Attack
-from unfooled.errors import InvalidInput, JobFailed, UnfooledError, brief
+from unfooled.errors import InvalidInput, JobFailed, UnfooledError, named
 from unfooled.evaluation import Evaluation
 from unfooled.gradients import frozen, predict
 from unfooled.peer import Peer, Task, Way
@@ -125,7 +125,7 @@ def _compared(case: _Case, one: Peer) -> Compared:
     except UnfooledError as error:
         return Compared(one, case.task, str(error))
     except (Exception, SystemExit) as error:  # whatever a library raises
-        return Compared(one, case.task, f"{type(error).__name__}: {brief(error)}")
+        return Compared(one, case.task, named(error))
     says = float((evaluation.read(predict(case.model, found)) == facts.labels).mean())
     far = case.threat.distance(case.images, found)
     return Compared(one, case.task, "", says, facts, float(far.max()), seconds, lost)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 from unfooled import catalog
-from unfooled.errors import InvalidOption, UnfooledError, brief
+from unfooled.errors import InvalidOption, UnfooledError, named
 from unfooled.jobs import Job
 
 LOCAL = "local"  # the engine that needs nothing but this machine
@@ -128,7 +128,7 @@ def outcome(
     except UnfooledError as error:
         return "failed", str(error), 0.0
     except (Exception, SystemExit) as error:  # whatever a user's own function raises
-        return "failed", f"{type(error).__name__}: {brief(error)[:_LONGEST]}", 0.0
+        return "failed", named(error)[:_LONGEST], 0.0
     return "done", content, time.perf_counter() - start
 
 

@@ -14,6 +14,11 @@ def brief(error: BaseException) -> str:
     return f"{lines[0]} {lines[-1]}" if lines[0].endswith(":") and lines[1:] else lines[0]
 
 
+def named(error: BaseException) -> str:
+    """The same behind the error's name."""
+    return f"{type(error).__name__}: {brief(error)}"
+
+
 class UnknownName(UnfooledError):
     """No member, option or class goes by that name."""
 

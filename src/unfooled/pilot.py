@@ -1,4 +1,4 @@
-"""The process that speaks with Ray for a run, and what does the jobs on the cluster's machines.
+"""The process that speaks with Ray for a run.
 
 Ray ends a process whose cluster is lost. A run has to outlive that, so what Ray may end is a child
 of it, the pilot: one pipe, no file, and when the pipe closes the pilot ends and all that it began.
@@ -7,19 +7,16 @@ This file imports nothing of ours that needs torch: the pilot hands on jobs that
 
 import asyncio
 import contextlib
-import importlib
 import math
 import os
-import pickle
 import queue
 import shutil
 import signal
 import socket
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -27,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from unfooled.errors import brief
+from unfooled.hand import Hand, Parcel, Said, package
 
 Word = tuple[str, str, Any, float]  # kind, key of the job, what is told, seconds
-Said = tuple[str, Any, float]  # by a worker, who knows of one job alone
 
 BIRTHS = 4  # how often a worker is started in one place that never comes to live
 _WATCH = 2.0  # seconds between two looks at how large the cluster is
@@ -38,25 +35,6 @@ _DOUBT = 3.0  # seconds in which a machine tells of the end of one of its proces
 _CALLS = 3  # how often a cluster is called whose server could not begin what answers
 _KNOCK = 10.0  # seconds that the machine of a cluster's head may take to answer
 _LAST_WORDS = 10.0  # seconds that the driver may take to hear them
-
-
-@dataclass(frozen=True)
-class Parcel:
-    """What a worker has to be told once, put into Ray's object store.
-
-    Attributes:
-        perform: the function that does a job, pickled.
-        memory: the large arrays in it; on each machine once, whatever the number of workers.
-        path: where the driver finds modules.
-        folder: that the driver works in, for names of files.
-        versions: of all that decides numbers; a worker with others would give other numbers.
-    """
-
-    perform: bytes
-    memory: tuple[Any, ...]
-    path: tuple[str, ...]
-    folder: str
-    versions: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -79,72 +57,6 @@ class Terms:
     workers: int | None
     device: str
     limit: float | None
-
-
-class Hand:
-    """A worker, made an actor: one process of the cluster, which does one job after the other."""
-
-    def __init__(self, parcel: Parcel) -> None:
-        self._parcel = parcel
-        self._words: queue.SimpleQueue[Said] = queue.SimpleQueue()
-
-    def ready(self) -> tuple[str, str]:
-        """The node that it is on, and why it cannot work there; "" if it can."""
-        return _ray().get_runtime_context().get_node_id(), self._opened()
-
-    def _opened(self) -> str:
-        parcel = self._parcel
-        sys.path += [place for place in parcel.path if place not in sys.path]
-        with contextlib.suppress(OSError):  # without files of the user's own it does not matter
-            os.chdir(parcel.folder)
-        try:
-            from unfooled.jobs import versions
-
-            if (own := versions()) != parcel.versions:
-                differ = [name for name in own if own[name] != parcel.versions.get(name)]
-                told = ", ".join(f"{one} {own[one]}" for one in differ)
-                asked = ", ".join(f"{one} {parcel.versions.get(one)}" for one in differ)
-                return f"there is {told}, and here {asked}, so the numbers may differ"
-            self._perform = pickle.loads(parcel.perform, buffers=parcel.memory)
-        except Exception as error:
-            return f"{type(error).__name__}: {brief(error)}"
-        return ""
-
-    def there(self) -> None:
-        """An answer is all that is wanted."""
-
-    def begin(self, job: bytes, *weights: bytes | None) -> list[Said]:
-        """Begin a job; then as `hear`."""
-        threading.Thread(target=self._do, args=(job, weights), daemon=True).start()
-        return self.hear()
-
-    def hear(self) -> list[Said]:
-        """What there is to tell since the last time, as soon as there is something."""
-        told = [self._words.get()]
-        with contextlib.suppress(queue.Empty):
-            while True:
-                told.append(self._words.get_nowait())
-        return told
-
-    def _do(self, job: bytes, weights: tuple[bytes | None, ...]) -> None:
-        def report(share: float) -> None:
-            self._words.put(("progress", share, 0.0))
-
-        try:
-            import torch
-
-            from unfooled.engine import outcome
-
-            torch.set_num_threads(1)
-            said = outcome(self._perform, pickle.loads(job), weights, report)
-        except BaseException as error:  # a thread ends without a word, and the driver would wait
-            said = "failed", f"{type(error).__name__}: {brief(error)}", 0.0
-        self._words.put(said)
-
-
-def _ray() -> Any:
-    """The package: most of what it exports has no types."""
-    return importlib.import_module("ray")
 
 
 def serve(pipe: Connection, parcel: Parcel, terms: Terms) -> None:
@@ -206,7 +118,7 @@ def _has_token() -> bool:
 @contextmanager
 def _joined(terms: Terms, say: Callable[[str], None]) -> Iterator[None]:
     """With a connection to the cluster, or to one of our own that ends with us."""
-    ray = _ray()
+    ray = package()
     told = {"log_to_driver": False, "logging_level": "ERROR"}
     if terms.address:
         _knock(terms.address)
@@ -250,7 +162,7 @@ class _Pilot:
     """The workers of a cluster, each followed by a coroutine of its own."""
 
     def __init__(self, pipe: Connection, voice: _Voice, parcel: Parcel, terms: Terms) -> None:
-        self._ray, self._pipe, self._terms = _ray(), pipe, terms
+        self._ray, self._pipe, self._terms = package(), pipe, terms
         self._say, self._parcel = voice.say, parcel
         self._kept: dict[str, Any] = {}
         self._jobs: asyncio.Queue[tuple[str, bytes, tuple[str, ...]]] = asyncio.Queue()

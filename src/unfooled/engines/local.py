@@ -30,7 +30,7 @@ from unfooled.engine import (
     outcome,
     places,
 )
-from unfooled.errors import brief
+from unfooled.errors import named
 from unfooled.jobs import Job
 
 # A worker imports the script that began the run, and dies if it begins another.
@@ -223,7 +223,7 @@ def _serve(pipe: Connection, perform: Perform, environment: Mapping[str, str]) -
             try:
                 said = outcome(perform, job, weights, report)
             except BaseException as error:  # Ctrl-C is the driver's: this is of the job's own code
-                said = "failed", f"{type(error).__name__}: {brief(error)}", 0.0
+                said = "failed", named(error), 0.0
             pipe.send(said)
     except (EOFError, BrokenPipeError, ConnectionResetError):
         return  # the driver is gone

@@ -30,8 +30,9 @@ from unfooled.engine import (
     gpus,
 )
 from unfooled.errors import InvalidOption
+from unfooled.hand import Parcel
 from unfooled.jobs import Job, versions
-from unfooled.pilot import Parcel, Terms, Word, serve
+from unfooled.pilot import Terms, Word, serve
 
 NEEDS = "ray"
 CARRIES = True
