@@ -1,9 +1,8 @@
-"""Several seeds of one recipe trained at once: on a worker per core, or stacked in one network.
+"""The seeds of a recipe as jobs of `engines/local`: one for each, or one for all as one network.
 
 Seed s starts from the same weights and meets the images in the same order both ways.
 """
 
-import statistics
 import time
 from dataclasses import dataclass, replace
 from functools import cache
@@ -33,27 +32,31 @@ class Learned:
     busy: float
     accuracies: tuple[float, ...]
 
-    @property
-    def mean(self) -> float:
-        return statistics.mean(self.accuracies)
-
 
 @dataclass(frozen=True)
 class Trainer:
-    """What a worker process does: the training of one seed."""
+    """What a worker process does: the training of one seed, or of so many at once."""
 
     recipe: Recipe
     folder: Path | None
     images: int
     device: str
+    seeds: int = 1
 
     def perform(self, job: Job, weights: object, report: object) -> bytes:
-        """The validation accuracy, and the seconds without those of the first calls, as text."""
+        """The seconds without those of the first calls, and validation accuracies, as text."""
         warmed_up(self.folder, self.device)
         data, device = cut(self.folder, self.images), torch.device(self.device)
+        asked = ("strided", data, self.recipe)
         start = time.perf_counter()
-        found = training.train("strided", data, self.recipe, job.seed, device=device)
-        return f"{found.history[-1].validation} {time.perf_counter() - start}".encode()
+        if self.seeds == 1:
+            found = [training.train(*asked, job.seed, device=device)]
+        else:
+            found = training.train_together(*asked, range(self.seeds), device=device)
+        took = time.perf_counter() - start
+        return " ".join(
+            str(one) for one in [took, *(net.history[-1].validation for net in found)]
+        ).encode()
 
 
 @cache
@@ -75,29 +78,18 @@ def warmed_up(folder: Path | None, device: str) -> None:
 def by_workers(trainer: Trainer, seeds: int, workers: int) -> Learned:
     """The seeds as jobs of `engines/local`, whose processes are started anew."""
     jobs = [Job("train", 0, seed, 0, str(seed), (), 1.0) for seed in range(seeds)]
-    found, busy = dict[int, float](), 0.0
+    found, busy = dict[int, list[float]](), 0.0
     start = time.perf_counter()
     for event in local(jobs, trainer.perform, lambda _: (), Means(trainer.device, workers)):
         if isinstance(event, Failed):
             raise SystemExit(event.message)
         if isinstance(event, Done):
-            found[event.job.seed], spent = map(float, event.content.split())
+            spent, *found[event.job.seed] = map(float, event.content.split())
             busy += spent
     seconds = time.perf_counter() - start
-    return Learned(seconds, busy, tuple(found[seed] for seed in range(seeds)))
+    return Learned(seconds, busy, tuple(one for seed in range(seeds) for one in found[seed]))
 
 
-def at_once(trainer: Trainer, seeds: int, threads: int) -> Learned:
-    """The seeds as one network, a layer of which holds the weights of all."""
-    data, device = cut(trainer.folder, trainer.images), torch.device(trainer.device)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    start = time.perf_counter()
-    try:
-        found = training.train_together(
-            "strided", data, trainer.recipe, range(seeds), device=device
-        )
-    finally:
-        torch.set_num_threads(before)
-    seconds = time.perf_counter() - start
-    return Learned(seconds, seconds, tuple(one.history[-1].validation for one in found))
+def at_once(trainer: Trainer, seeds: int) -> Learned:
+    """All seeds in one job, as `unfooled study --together` has it."""
+    return by_workers(replace(trainer, seeds=seeds), 1, 1)

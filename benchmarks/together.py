@@ -1,7 +1,7 @@
-"""All seeds of a recipe trained at once as one network, against seed by seed in worker processes.
+"""All seeds of a recipe trained at once as one network, against seed by seed.
 
-The plain recipe of the default study, the ways in turn (`seeds.py`): wall seconds. On a GPU the
-workers share it.
+The plain recipe of the default study, the ways in turn, in worker processes (`seeds.py`): wall
+seconds. On a GPU the workers share it.
 """
 
 import argparse
@@ -23,19 +23,12 @@ SHARED = (1, 4, 8)  # workers on one GPU
 
 def ways(trainer: Trainer, count: int) -> dict[str, Callable[[], Learned]]:
     """The ways to train so many seeds."""
-    if trainer.device == "cpu":
-        found = {f"{cores()} workers": lambda: seeds.by_workers(trainer, count, cores())}
-        for threads in sorted({1, cores()}):
-            called = f"at once, {threads} thread{'s' if threads > 1 else ''}"
-            found[called] = lambda threads=threads: seeds.at_once(trainer, count, threads)
-        return found
-    found = {
-        f"{workers} worker{'s' if workers > 1 else ''}": (
-            lambda workers=workers: seeds.by_workers(trainer, count, workers)
-        )
-        for workers in SHARED
-    }
-    return {**found, "at once": lambda: seeds.at_once(trainer, count, 1)}
+    shared = SHARED if trainer.device == "cuda" else (cores(),)
+    found: dict[str, Callable[[], Learned]] = {}
+    for workers in shared:
+        called = "1 worker" if workers == 1 else f"{workers} workers"
+        found[called] = lambda workers=workers: seeds.by_workers(trainer, count, workers)
+    return {**found, "at once, 1 worker": lambda: seeds.at_once(trainer, count)}
 
 
 def main() -> None:
@@ -52,9 +45,6 @@ def main() -> None:
     plan = dataclasses.replace(recipe.plan, epochs=given.epochs or recipe.plan.epochs)
     recipe = dataclasses.replace(recipe, plan=plan)
     trainer = Trainer(recipe, given.data, given.images, run.chosen(given.device))
-    torch.set_num_threads(1)
-    seeds.warmed_up(given.data, trainer.device)
-    seeds.cut(given.data, given.images)  # reading the images is not measured here
     asked = ways(trainer, given.seeds)
     found: dict[str, list[Learned]] = {way: [] for way in asked}
     for _ in range(given.repeats):
@@ -84,10 +74,10 @@ def main() -> None:
         f"{plan.epochs} on {count:,} images, network `strided`, on "
         f"{torch.cuda.get_device_name() if trainer.device == 'cuda' else 'the CPU'}: wall time, "
         f"medians of {given.repeats}, validation after each epoch included. Workers take one seed "
-        "after the other, a thread each; their start is in it, and so is the time in which one "
-        f"has nothing left to do, which other jobs would fill in a study: of the first row, "
-        f"{busy:.1f} seconds of work in all. At once is `--together`: `training.train_together`, "
-        "one network by `torch.func`, the same first weights and order of images.\n\n"
+        "after the other, a thread each, or all at once, as `unfooled study --together` has it: "
+        "one network by `torch.func`, the same first weights and order of images. The start of the "
+        "workers is in it, and so is the time in which one has nothing left to do, which other "
+        f"jobs would fill in a study: of the first row, {busy:.1f} seconds of work in all.\n\n"
         f"{table(head, rows)}"
     )
     basis = f"n = {given.repeats} alternations"

@@ -1,4 +1,5 @@
 import json
+import sqlite3
 from collections.abc import Generator
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -111,13 +112,42 @@ def test_a_study_whose_seeds_are_trained_at_once_tells_the_same(tmp_path: Path) 
         path.name for path in (one / "models").iterdir()
     )
     found, expected = (report.gather(folder) for folder in (other, one))
-    assert found.environment["together"]
+    assert found.environment["together"] == ["plain", "flips"]
+    assert not expected.environment["together"]
     for own, alone in zip(found.results.recipes, expected.results.recipes, strict=True):
         assert own.clean.value == pytest.approx(alone.clean.value, abs=0.05)
     assert not auditing.audit(other, data=None, device="cpu").failures
     assert steps_of(other, together=True) == [Step(None, 1.0, JOBS + 2, JOBS + 2)]
     with pytest.raises(RunRefused, match="seeds: together there, one by one now"):
         steps_of(other)
+    with sqlite3.connect(one / "ledger.sqlite") as ledger:  # as an older run has left it
+        ledger.execute("DELETE FROM maker WHERE what = 'seeds'")
+    with pytest.raises(RunRefused, match="seeds: one by one there, together now"):
+        steps_of(one, together=True)
+
+
+@pytest.mark.usefixtures("_quickly")
+def test_what_was_trained_at_once_is_kept_apart_and_not_trained_again_for_nobody(
+    tmp_path: Path,
+) -> None:
+    steps_of(tmp_path, together=True)
+    (tmp_path / "facts" / "plain-together.npz").unlink()
+    assert steps_of(tmp_path, together=True) == [Step(None, 1.0, JOBS + 2, JOBS + 2)]
+    (tmp_path / "models" / "plain-1.safetensors").unlink()
+    again = {
+        step.event.job.name(toys.study())
+        for step in steps_of(tmp_path, together=True)
+        if step.event
+    }
+    assert again == {"plain-together", "plain-1"}
+
+
+@pytest.mark.usefixtures("_quickly")
+def test_one_seed_alone_is_trained_as_ever(tmp_path: Path) -> None:
+    study = toys.study(seeds=1)
+    for together in (True, False):
+        assert run.run(study, tmp_path, device="cpu", workers=1, together=together) == []
+    assert not report.gather(tmp_path).environment["together"]
 
 
 @pytest.mark.usefixtures("_quickly")

@@ -3,6 +3,7 @@ import torch
 from torch import Tensor, nn
 
 from unfooled import catalog, model, together
+from unfooled.errors import OutOfMemory
 from unfooled.together import Together
 
 SHAPE = {"channels": 1, "size": 28, "classes": 3}
@@ -73,8 +74,51 @@ class Choosing(nn.Linear):
         return super().forward(-flat if bool(flat.sum() > 0) else flat)
 
 
+class Remembering(nn.Linear):
+    """Has a buffer that it does not change in place, which is lost where networks are joined."""
+
+    def __init__(self) -> None:
+        super().__init__(784, 3)
+        self.register_buffer("mean", torch.zeros(()))
+
+    def forward(self, images: Tensor) -> Tensor:
+        if self.training:
+            self.mean = 0.9 * self.mean + 0.1 * images.mean()
+        return super().forward(images.flatten(1) - self.mean)
+
+
+class Keeping(nn.Linear):
+    """Keeps what it has seen."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen = images.flatten(1)
+        return super().forward(self.seen)
+
+
 def test_what_cannot_be_put_side_by_side_is_told(images: Tensor) -> None:
     assert not together.fits([Choosing(784, 3), Choosing(784, 3)], images)
+    assert not together.fits([Remembering(), Remembering()], images)
+
+
+def test_what_a_network_keeps_of_a_pass_is_no_hindrance(images: Tensor) -> None:
+    assert together.fits([Keeping(784, 3), Keeping(784, 3)], images)
+
+
+def test_frozen_weights_stay_frozen(images: Tensor) -> None:
+    fixed = networks("strided")
+    for one in fixed:
+        one[1].weight.requires_grad_(False)
+    joined = Together(fixed)
+    joined(images).sum().backward()
+    frozen = [weight.grad is None for weight in joined.parameters()]
+    assert frozen == [True, *[False] * (len(frozen) - 1)]
+    assert together.fits(fixed, images)
+
+
+def test_dropout_does_not_hinder_and_chance_is_left_as_it_was(images: Tensor) -> None:
+    before = torch.get_rng_state()
+    assert together.fits(networks("tutorial_cnn"), images)
+    assert torch.equal(torch.get_rng_state(), before)
 
 
 def test_one_that_computes_something_else_side_by_side_is_told(
@@ -84,3 +128,14 @@ def test_one_that_computes_something_else_side_by_side_is_told(
     true = Together.forward
     monkeypatch.setattr(Together, "forward", lambda self, few: true(self, few).flip(0))
     assert not together.fits(networks("strided"), images)
+
+
+def test_too_little_memory_to_find_out_is_no_answer(
+    images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(together, "_fit", full)
+    with pytest.raises(OutOfMemory):
+        together.fits(networks("strided"), images)

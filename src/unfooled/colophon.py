@@ -73,14 +73,17 @@ def machine(report: Report) -> Table:
     data = environment["data"]
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items())
     train, validation, test = data["images"]
-    at_once = ", trained at once where a recipe allows it" if environment.get("together") else ""
+    at_once = [
+        one.title for one in report.study.recipes if one.name in environment.get("together", ())
+    ]
     command = (
         f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
         f"{report.study.seeds} (study.toml lies in the run's folder)"
     )
     rows = (
         ("command", environment.get("command") or command),
-        ("seeds", f"{', '.join(map(str, range(report.study.seeds)))}{at_once}"),
+        ("seeds", ", ".join(map(str, range(report.study.seeds)))),
+        *([("seeds trained at once", ", ".join(at_once))] if at_once else []),
         (
             "data",
             f"{data['name']}: {train:,} training, {validation:,} validation, {test:,} test images",

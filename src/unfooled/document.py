@@ -58,7 +58,7 @@ class Environment:
         device: "cpu", or the name of a GPU.
         engine: what did the jobs; a name in `engines/`, or "in process".
         workers: jobs at once; null where the engine took what room there was.
-        together: whether all seeds of a recipe were trained at once, where that could be.
+        together: names of the recipes whose seeds were trained at once, as one network.
         data: the images.
         seconds: of work, summed over all workers.
         note: what a reader must know about these data.
@@ -74,7 +74,7 @@ class Environment:
     data: Data
     seconds: float
     engine: str = "local"
-    together: bool = False
+    together: tuple[str, ...] = ()
     note: str = ""
     command: str = ""
 

@@ -24,11 +24,11 @@ from unfooled.dataset import Dataset
 from unfooled.parting import WHOLE, Part
 from unfooled.probed import Probed
 from unfooled.recipe import Recipe
-from unfooled.study import Study, Sweep
+from unfooled.study import TOGETHER, Study, Sweep
 
 FORMAT = 3  # of the files in a run's folder
+_TRAINS = ("train", "load", TOGETHER)  # kinds of jobs that others wait for
 CERTIFIED = "certified"  # the kind of the jobs that show which images stand
-TOGETHER = "together"  # the kind of the jobs that train all seeds of a recipe at once
 _DECIDE = ("torch", "torchvision", "kornia", "scipy", "pillow")  # whose versions decide results
 
 # What bounds of one image cost, in its passes: linear ones, each step of slopes, each branch.
@@ -137,14 +137,12 @@ def jobs(study: Study, data: Dataset, device: str, *, together: bool = False) ->
             first += [pictures.COUNT, pictures.STEPS]
             key = _key({"train": judged[train.key], "pictures": first, "split": study.split})
             found.append(Job("pictures", index, seed, 0, key, (train,), 100.0))
-    return sorted(found, key=lambda job: (job.depth, -job.cost))
+    return sorted(found, key=lambda job: (job.kind not in _TRAINS, job.depth, -job.cost))
 
 
-def maker(data: Dataset, device: str, *, together: bool = False) -> dict[str, str]:
+def maker(data: Dataset, device: str) -> dict[str, str]:
     """What decides the result of every job, by name; the keys are made of it too."""
-    seeds = TOGETHER if together else "one by one"
-    found = {**versions(), "format": str(FORMAT), "device": device, "data": data.sha256}
-    return {**found, "seeds": seeds}
+    return {**versions(), "format": str(FORMAT), "device": device, "data": data.sha256}
 
 
 def _parted(job: Job, decides: Mapping[str, Any], images: int) -> list[Job]:
@@ -231,6 +229,8 @@ def _trainings(
     """The training of each recipe with each seed, or the loading of each given network."""
     plain = study.plain()
     found = {}
+    together = together and not study.given and study.seeds > 1
+    together = together and training.together_fits(study.model, data)
     for index, recipe in enumerate(study.recipes):
         if recipe.given is not None:
             key = _key({**base, "name": recipe.name, "given": plain["recipes"][index]["given"]})
@@ -243,7 +243,7 @@ def _trainings(
         what["own"] = [_fingerprints(name, options) for name, options in members]
         decides, cost = {**base, "recipe": what}, _training_cost(recipe, data)
         needs: tuple[Job, ...] = ()
-        if together and study.seeds > 1 and training.can_together(study.model, data, recipe):
+        if together and training.teaches_together(recipe):
             decides |= {TOGETHER: study.seeds}
             needs = (Job(TOGETHER, index, 0, 0, _key(decides), (), study.seeds * cost),)
             cost = 1.0

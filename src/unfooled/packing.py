@@ -42,8 +42,8 @@ def room(content: bytes) -> int:
     return max(_LEAST, _TIMES * len(content))
 
 
-def unpacked(content: bytes) -> Arrays:
-    """The arrays of a facts file.
+def unpacked(content: bytes, only: str | None = None) -> Arrays:
+    """The arrays of a facts file, or only the one of that name.
 
     Raises:
         InvalidData: it is damaged, holds anything but arrays of numbers and text, or would take
@@ -54,7 +54,10 @@ def unpacked(content: bytes) -> Arrays:
             parts = archive.infolist()
             if sum(part.file_size for part in parts) > room(content):
                 raise InvalidData(f"unpacked it would take more than {room(content):,} bytes")
-            return {part.filename.removesuffix(".npy"): _array(archive, part) for part in parts}
+            names = {part.filename.removesuffix(".npy"): part for part in parts}
+            return {
+                name: _array(archive, part) for name, part in names.items() if only in (None, name)
+            }
     except InvalidData:
         raise
     except Exception as error:  # a damaged archive can raise almost anything
@@ -88,6 +91,11 @@ def packed(arrays: Arrays) -> bytes:
     content = buffer.getvalue()
     if sum(array.nbytes + _HEAD for array in arrays.values()) <= room(content):
         return content
-    buffer = io.BytesIO()  # almost all of it is zeros, and nobody would believe it packed so small
-    np.savez(buffer, **arrays)  # type: ignore[arg-type]
+    return stored(arrays)  # almost all of it is zeros, and nobody would believe it packed so small
+
+
+def stored(arrays: Arrays) -> bytes:
+    """As `packed`, for what gets no smaller, such as weights."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)  # type: ignore[arg-type] # none is `allow_pickle`
     return buffer.getvalue()

@@ -51,7 +51,7 @@ class _Environment(_Strict):
     workers: _Count | None
     data: _Data
     engine: str = "local"
-    together: bool = False
+    together: list[str] = []
     note: str = ""
     command: str = ""
 

@@ -32,10 +32,11 @@ from unfooled.errors import InvalidModel, InvalidOption, UnfooledError
 from unfooled.gradients import home, predict
 from unfooled.in_process import in_process
 from unfooled.jobs import Job, jobs, maker, own_code
+from unfooled.ledger import ONE_BY_ONE
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
 from unfooled.shapes import Images, Labels
-from unfooled.study import Study
+from unfooled.study import TOGETHER, Study
 from unfooled.threat import Threat
 from unfooled.worker import Worker
 
@@ -116,19 +117,21 @@ def run(
     with store.opened(folder, study.plain()) as ledger:
         worker = Worker(study, data_folder, place, own, networks or {})
         data = worker.data
-        ledger.made_with(maker(data, place, together=together))
         if study.given:
             _try_given(worker)
         else:
             _try_out(study, data)
+        planned = jobs(study, data, place, together=together)
+        at_once = [study.recipes[job.recipe].name for job in planned if job.kind == TOGETHER]
+        seeds = TOGETHER if at_once else ONE_BY_ONE
+        ledger.made_with({**maker(data, place), "seeds": seeds})
         if source:
             store.write(folder / "study.toml", source.encode())
-        planned = jobs(study, data, place, together=together)
         environment = {
             **described(data, place),
             "engine": by if own is None else "in process",
             "workers": workers or (engine.places(place) if by == engine.LOCAL else None),
-            "together": together,
+            "together": at_once,
             "note": note,
             "command": command,
         }
@@ -154,6 +157,8 @@ def _done(
     aside = ledger.set_aside({job.key for job in planned})
     before = ledger.finished()
     left = [job for job in planned if job.key not in before]
+    wanted = {one.key for job in left for one in job.needs}
+    left = [job for job in left if job.kind != TOGETHER or job.key in wanted]
     whole = sum(job.cost for job in planned)
     done, running = whole - sum(job.cost for job in left), dict[str, float]()
     finished = len(planned) - len(left)

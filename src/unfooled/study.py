@@ -19,6 +19,8 @@ from unfooled.dataset import Dataset
 from unfooled.recipe import Recipe
 from unfooled.threat import Threat
 
+TOGETHER = "together"  # the kind of the jobs that train all seeds of a recipe at once
+
 
 @dataclass(frozen=True)
 class Sweep:
@@ -200,11 +202,16 @@ class Study:
         return dataset.find(self.dataset, folder=folder, **self.dataset_options)
 
     def job_name(self, kind: str, recipe: int, seed: int, sweep: int = 0) -> str:
-        """Such as "plain-0" for a training and "plain-0-1-pgd-Linf" for its second attack."""
+        """Such as "plain-0" for a training and "plain-0-1-pgd-Linf" for its second attack.
+
+        "plain-together" is the training of all its seeds at once.
+        """
         trained = f"{self.recipes[recipe].name}-{seed}"
         if kind == "attack":
             used = self.sweeps[sweep]
             return f"{trained}-{sweep}-{used.attack.rpartition(':')[2]}-{used.norm}"
+        if kind == TOGETHER:
+            return f"{self.recipes[recipe].name}-{kind}"
         return trained if kind in ("train", "load") else f"{trained}-{kind}"
 
     def plain(self) -> dict[str, Any]:

@@ -4,15 +4,18 @@ A small network leaves a GPU waiting for the next order; of many at once each or
 """
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 from torch.func import functional_call, stack_module_state, vmap
 
+from unfooled import memory
+from unfooled.errors import OutOfMemory
+from unfooled.randomness import Draws
 from unfooled.shapes import Images, Logits
 
-_CLOSE = 1e-4  # of the logits' size, between a network alone and among others
+_CLOSE = 1e-3  # of the largest number, between a network alone and among others
 
 
 class Together(nn.Module):
@@ -22,7 +25,7 @@ class Together(nn.Module):
     draw for themselves, such as dropout, is of one generator for all.
 
     Args:
-        networks: of the same layers, on one device; they are copied.
+        networks: of the same layers, on the device where this one stays; they are copied.
     """
 
     def __init__(self, networks: Sequence[nn.Module]) -> None:
@@ -30,15 +33,19 @@ class Together(nn.Module):
         self.count = len(networks)
         weights, buffers = stack_module_state(list(networks))
         self._names, self._kept = list(weights), list(buffers)
-        self.weights = nn.ParameterList(weights.values())
+        self.weights = nn.ParameterList(
+            nn.Parameter(weight, requires_grad=weight.requires_grad) for weight in weights.values()
+        )
         for place, buffer in enumerate(buffers.values()):
             self.register_buffer(f"buffer{place}", buffer)
-        # In a list, since the weights of this copy are no part of what is learned.
-        self._bodies = [copy.deepcopy(networks[0])]
+        # In lists, since the weights of these copies are no part of what is learned. The second
+        # meets no images: what a network keeps of a pass of all at once cannot be copied.
+        self._bodies, self._plain = [copy.deepcopy(networks[0])], [copy.deepcopy(networks[0])]
 
     def train(self, mode: bool = True) -> "Together":  # noqa: FBT001, FBT002 - torch's signature
         """As of every module, for the layers too."""
-        self._bodies[0].train(mode)
+        for body in (*self._bodies, *self._plain):
+            body.train(mode)
         super().train(mode)
         return self
 
@@ -59,7 +66,7 @@ class Together(nn.Module):
         weights, buffers = self._state()
         found = []
         for place in range(self.count):
-            network = copy.deepcopy(self._bodies[0])
+            network = copy.deepcopy(self._plain[0])
             with torch.no_grad():
                 for name, weight in network.named_parameters():
                     weight.copy_(weights[name][place])
@@ -76,15 +83,50 @@ class Together(nn.Module):
 
 
 def fits(networks: Sequence[nn.Module], images: Images) -> bool:
-    """Whether such networks compute the same side by side, and can be learned so."""
-    copies = [copy.deepcopy(one).eval() for one in networks]
-    shares = torch.cat([images] * len(copies))
+    """Whether such networks compute and learn side by side what they would alone.
+
+    Raises:
+        OutOfMemory: memory has no room to find out.
+    """
     try:
-        joined = Together(copies).eval()
-        with torch.no_grad():
-            alone = torch.cat([one(images) for one in copies])
-            beside = joined(shares)
-        joined.train()(shares).sum().backward()
-    except Exception:  # whatever torch.func, or a user's network, makes of it
+        with Draws(0, "side by side").torch_state():
+            return _fit([copy.deepcopy(one) for one in networks], images)
+    except Exception as error:  # whatever torch.func, or a user's network, makes of it
+        if memory.exhausted(error):
+            raise OutOfMemory("memory has no room for two networks side by side") from error
         return False
-    return bool(((alone - beside).abs() <= _CLOSE * alone.abs().amax()).all())
+
+
+def _fit(alone: Sequence[nn.Module], images: Images) -> bool:
+    joined, shares = Together(alone).eval(), torch.cat([images] * len(alone))
+    expected = torch.cat([_passed(one.eval(), images) for one in alone])
+    if not _close(_passed(joined, shares), expected):
+        return False
+    for place, one in enumerate(alone):
+        for own, beside in zip(one.parameters(), joined.weights, strict=True):
+            if (own.grad is None) != (beside.grad is None):
+                return False
+            if own.grad is not None and not _close(beside.grad[place], own.grad):
+                return False
+    # While it learns a network may draw, so that no numbers are compared, but what it keeps.
+    before = {name: buffer.clone() for name, buffer in alone[0].named_buffers()}
+    _passed(alone[0].train(), images)
+    _passed(joined.train(), shares)
+    return _changed(alone[0], before) == _changed(joined.apart()[0], before)
+
+
+def _passed(network: nn.Module, images: Images) -> Logits:
+    """The logits, which are also gone back from to the weights."""
+    network.zero_grad()
+    found: Logits = network(images)
+    found.square().sum().backward()
+    return found.detach()
+
+
+def _close(found: Tensor, expected: Tensor) -> bool:
+    return bool(((found - expected).abs() <= _CLOSE * expected.abs().amax()).all())
+
+
+def _changed(network: nn.Module, before: Mapping[str, Tensor]) -> set[str]:
+    """The buffers that are no longer what they were."""
+    return {name for name, one in network.named_buffers() if not torch.equal(one, before[name])}

@@ -126,23 +126,33 @@ def train_together(
     drawn for all together.
 
     Raises:
-        InvalidOption: `can_together` says no.
-        JobFailed, OutOfMemory, UnknownName, InvalidTransform, InvalidModel: as `train`.
+        InvalidOption: `together_fits` or `teaches_together` says no.
+        JobFailed: the loss of one of them became NaN or infinite, which ends all.
+        OutOfMemory, UnknownName, InvalidTransform, InvalidModel: as `train`.
     """
-    if not can_together(architecture, dataset, recipe):
+    if not (teaches_together(recipe) and together_fits(architecture, dataset)):
         raise InvalidOption(f"networks of the recipe {recipe.name} cannot be trained together")
     return _trained(architecture, dataset, recipe, seeds, device, report)
 
 
-def can_together(architecture: str, dataset: Dataset, recipe: Recipe) -> bool:
-    """Whether several seeds can learn at once.
+def teaches_together(recipe: Recipe) -> bool:
+    """Whether several seeds can learn at once by a recipe.
 
     Not where the defence looks at how its network does, or is the user's own, and not where weights
-    are perturbed by their length; nor networks that `torch.func` cannot put side by side.
+    are perturbed by their length.
     """
     name, options = recipe.defence
-    if ":" in name or defence.find(name, **options).threat or recipe.plan.weight_perturbation:
-        return False
+    own = ":" in name or defence.find(name, **options).threat is not None
+    return not own and not recipe.plan.weight_perturbation
+
+
+def together_fits(architecture: str, dataset: Dataset) -> bool:
+    """Whether `torch.func` can put networks of an architecture side by side.
+
+    Raises:
+        OutOfMemory: memory has no room to find out.
+        UnknownName, InvalidModel: there is no such architecture for these images.
+    """
     few = dataset.train.pixels(torch.arange(min(_TRIED, len(dataset.train))))
     return together.fits([_built(architecture, dataset, seed) for seed in range(2)], few)
 
@@ -162,26 +172,28 @@ def _trained(
 ) -> list[Trained]:
     shape = {"channels": dataset.channels, "size": dataset.size}
     changes = [transform.find(name, options, **shape) for name, options in recipe.transforms]
-    loop = _Loop(
-        networks=[_built(architecture, dataset, seed).to(device) for seed in seeds],
-        data=_on(dataset.train, device),
-        validation=_on(dataset.validation, device),
-        change=transform.composed(changes),
-        mix=transform.mixing(changes),
-        loss=defence.find(recipe.defence[0], **recipe.defence[1]),
-        plan=recipe.plan,
-        draws=[Draws(seed, "training") for seed in seeds],
-        report=report,
-    )
     batch = f"training on batches of {len(seeds) * recipe.plan.batch_size} images"
-    with (
-        memory.needed(batch, "a smaller batch_size, fewer processes at once (--workers 1)"),
-        loop.draws[0].step("dropout").torch_state(),
-    ):
+    remedy = "a smaller batch_size, fewer processes at once (--workers 1)"
+    if len(seeds) > 1:
+        remedy = f"seeds one by one (no --together), {remedy}"
+    chance = Draws(seeds[0], "training").step("dropout")
+    with memory.needed(batch, remedy), chance.torch_state():
+        loop = _Loop(
+            networks=[_built(architecture, dataset, seed).to(device) for seed in seeds],
+            data=_on(dataset.train, device),
+            validation=_on(dataset.validation, device),
+            change=transform.composed(changes),
+            mix=transform.mixing(changes),
+            loss=defence.find(recipe.defence[0], **recipe.defence[1]),
+            plan=recipe.plan,
+            draws=[Draws(seed, "training") for seed in seeds],
+            report=report,
+        )
         history, overfitted = loop.run()
+        networks = [network.cpu().eval() for network in loop.results]
     return [
-        Trained(network.cpu().eval(), tuple(own), overfitted)
-        for network, own in zip(loop.results, zip(*history, strict=True), strict=True)
+        Trained(network, tuple(own), overfitted)
+        for network, own in zip(networks, zip(*history, strict=True), strict=True)
     ]
 
 
@@ -336,12 +348,17 @@ class _Loop:
         )
 
     def _check(self, total: torch.Tensor, epoch: int, step: int) -> None:
-        if not bool(total.isfinite().all()):
-            worst = float(total[~total.isfinite()][0])
-            raise JobFailed(
-                f"the training loss became {worst} in epoch {epoch + 1}, by step {step + 1}"
-                "; a lower learning_rate may help"
-            )
+        if bool(total.isfinite().all()):
+            return
+        place = int((~total.isfinite()).nonzero()[0])
+        whose, more = "", ""
+        if len(total) > 1:
+            whose = f" of seed {self.draws[place].seed}"
+            more = ", and one by one (no --together) the other seeds would go on"
+        raise JobFailed(
+            f"the training loss{whose} became {float(total[place])} in epoch {epoch + 1}, by step "
+            f"{step + 1}; a lower learning_rate may help{more}"
+        )
 
     def _measured(
         self, network: nn.Module, draws: Draws, loss: float, epoch: int, look: Look | None

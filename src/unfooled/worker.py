@@ -16,13 +16,13 @@ from unfooled.certified import Certified, certified
 from unfooled.corrupted import corrupted
 from unfooled.dataset import Dataset
 from unfooled.errors import JobFailed
-from unfooled.jobs import CERTIFIED, TOGETHER, Job
+from unfooled.jobs import CERTIFIED, Job
 from unfooled.loading import Loaded
-from unfooled.packing import Arrays, packed, unpacked
+from unfooled.packing import Arrays, packed, stored, unpacked
 from unfooled.pictures import pictures
 from unfooled.randomness import Draws
 from unfooled.recipe import Recipe
-from unfooled.study import Study
+from unfooled.study import TOGETHER, Study
 from unfooled.sweeping import Sweeping
 from unfooled.training import Trained
 
@@ -121,6 +121,8 @@ class Worker:
     ) -> bytes:
         """The bytes of the job's file: safetensors of a training, npz of facts.
 
+        Of all seeds that were trained at once, npz of their safetensors, one after the other.
+
         Raises:
             JobFailed: the code, the data or the weights are not those that the run began with.
             UnfooledError: as whatever the job does.
@@ -132,7 +134,7 @@ class Worker:
             seeds = range(self.study.seeds)
             all_of_them = training.train_together(*asked, seeds, device=device, report=report)
             files = [self._saved(recipe, *one) for one in zip(seeds, all_of_them, strict=True)]
-            return packed({str(s): np.frombuffer(files[s], np.uint8) for s in seeds})
+            return stored({str(s): np.frombuffer(files[s], np.uint8) for s in seeds})
         if job.kind == "train" and not job.needs:
             trained = training.train(*asked, job.seed, device=device, report=report)
             return self._saved(recipe, job.seed, trained)
@@ -142,7 +144,8 @@ class Worker:
         if len(whole) < len(weights):
             raise JobFailed("the weights that it works on cannot be read; run the command again")
         if job.kind == "train":
-            return unpacked(whole[0])[str(job.seed)].tobytes()
+            own = str(job.seed)
+            return unpacked(whole[0], own)[own].tobytes()
         pairs = list(zip(job.needs, whole, strict=True))
         network, *others = [
             self.judged(one.recipe, content).to(device)
