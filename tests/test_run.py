@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import toys
 
-from unfooled import auditing, columns, dataset, parting, report, run, store
+from unfooled import auditing, colophon, columns, dataset, parting, report, run, store
 from unfooled.engine import NEEDED, Done, Failed, Progress
 from unfooled.errors import (
     DataMissing,
@@ -114,6 +114,10 @@ def test_a_study_whose_seeds_are_trained_at_once_tells_the_same(tmp_path: Path) 
     found, expected = (report.gather(folder) for folder in (other, one))
     assert found.environment["together"] == ["plain", "flips"]
     assert not expected.environment["together"]
+    told = dict(colophon.machine(found).rows)
+    assert told["seeds trained at once"] == "Plain, Flips"
+    assert "--seeds 2 --together" in told["command"]
+    assert "--together" not in dict(colophon.machine(expected).rows)["command"]
     for own, alone in zip(found.results.recipes, expected.results.recipes, strict=True):
         assert own.clean.value == pytest.approx(alone.clean.value, abs=0.05)
     assert not auditing.audit(other, data=None, device="cpu").failures

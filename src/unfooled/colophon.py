@@ -78,7 +78,8 @@ def machine(report: Report) -> Table:
     ]
     command = (
         f"unfooled study study.toml --dataset {report.study.dataset} --seeds "
-        f"{report.study.seeds} (study.toml lies in the run's folder)"
+        f"{report.study.seeds}{' --together' if at_once else ''} "
+        "(study.toml lies in the run's folder)"
     )
     rows = (
         ("command", environment.get("command") or command),
