@@ -18,6 +18,7 @@ ENVIRONMENT = {
     "device": "cpu",
     "workers": 1,
     "engine": "local",
+    "together": [],
     "data": {
         **{"name": "stripes", "source": "here", "sha256": "ab", "classes": ["a", "b", "c"]},
         **{"channels": 1, "size": 8, "images": [1, 2, 3]},

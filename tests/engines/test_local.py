@@ -98,7 +98,7 @@ def test_workers_that_died_while_they_waited_cost_no_job_a_try() -> None:
     told = []
     for event in events:
         told.append(event)
-        if sum(isinstance(one, Done) for one in told) == 2:
+        if isinstance(event, Done) and sum(isinstance(one, Done) for one in told) == 2:
             for worker in multiprocessing.active_children():
                 worker.kill()
                 worker.join()
