@@ -123,6 +123,27 @@ def test_code_that_ends_the_program_does_not_end_it_well(
     assert "ended the program by sys.exit(0), so nothing came of it" in capsys.readouterr().err
 
 
+@pytest.mark.slow
+def test_who_asks_for_seeds_at_once_is_told_which_were_not(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    no_processes: None,
+    short_probes: None,
+    unchecked: None,
+) -> None:
+    (tmp_path / "mine.toml").write_text(
+        'question = "Does it?"\ndataset = "toys:striped"\nmodel = "toys:pyramid"\nseeds = 2\n'
+        "answer_eps = 0.1\nmargin = 0.02\n[plan]\nepochs = 1\nbatch_size = 40\n"
+        '[recipes.plain]\ntitle = "Plain"\n[recipes.hard]\ntitle = "Hard"\n'
+        'defence = { name = "adversarial", eps = 0.1 }\n'
+        '[[attacks]]\nname = "fgsm"\neps = [0.1]\nimages = 20\n[audit]\nimages = 4\n'
+    )
+    monkeypatch.chdir(tmp_path)
+    assert commanded(monkeypatch, "study", "mine.toml", "--together", "--out", "run") == 0
+    assert "unfooled: seeds trained one by one all the same: Hard" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("limit", "words", "code"),
     [(3 * 2**30, "list", 2), (3 * 2**30, "--version", 0), (2**40, "list", 0)],

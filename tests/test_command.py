@@ -1,6 +1,7 @@
 import pytest
 
-from unfooled.command import whole
+from unfooled.command import means, whole
+from unfooled.errors import InvalidOption
 
 
 @pytest.mark.parametrize(
@@ -16,3 +17,18 @@ from unfooled.command import whole
 )
 def test_a_value_may_be_left_out(typed: str, meant: str) -> None:
     assert whole(typed.split()) == meant.split()
+
+
+@pytest.mark.parametrize(
+    ("engine", "address", "why"),
+    [
+        ("local", "auto", "--address auto is of a cluster; add --engine ray"),
+        ("ray", "", "--address is empty; leave it out"),
+        ("ray", " ", "--address is empty; leave it out"),
+    ],
+)
+def test_an_address_is_of_a_cluster(engine: str, address: str, why: str) -> None:
+    with pytest.raises(InvalidOption, match=why):
+        means("cpu", None, None, engine, address)
+    assert means("cpu", None, None, "ray", "auto")["options"] == {"address": "auto"}
+    assert means("cpu", None, None, "ray", None)["options"] == {}

@@ -113,6 +113,48 @@ def test_what_sees_all_pixels_sees_them_ever_after() -> None:
     assert [layer.field for layer in model.layers(pooled, channels=1, size=9)] == [0, 0]
 
 
+class Recurrent(nn.Module):
+    """Has a layer that gives more than one tensor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.rows, self.last = nn.LSTM(16, 5, batch_first=True), nn.Linear(5, 2)
+
+    def forward(self, images):
+        return self.last(self.rows(images[:, 0])[0][:, -1])
+
+
+def test_a_layer_that_gives_several_tensors_is_told_by_the_first() -> None:
+    found = model.layers(Recurrent(), channels=1, size=16)
+    assert [(layer.kind, layer.output) for layer in found] == [("LSTM", (16, 5)), ("Linear", (2,))]
+
+
+class Tied(nn.Module):
+    """Two layers with one weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(64, 64), nn.Linear(64, 64)
+        self.last.weight = self.first.weight
+
+    def forward(self, images):
+        return self.last(self.first(images.flatten(1)).relu())[:, :3]
+
+
+def tied(*, channels: int, size: int, classes: int) -> nn.Module:
+    return Tied()
+
+
+def test_layers_that_share_their_weights_are_saved_and_restored() -> None:
+    shape = {"channels": 1, "size": 8, "classes": 3}
+    name = f"{__file__}:tied"
+    network = model.build(name, **shape, seed=0)
+    again = model.restored(model.save(network, {}), name, **shape)
+    assert again.first.weight is again.last.weight
+    for one, other in zip(network.parameters(), again.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
 def test_looking_at_the_layers_leaves_no_hook_behind(net: nn.Module) -> None:
     net.train()
     model.layers(net, channels=1, size=toys.SIZE)

@@ -100,7 +100,7 @@ def test_links_and_pipes_are_not_read(
     ],
 )
 def test_code_that_a_folder_brings_along_is_not_run_unless_it_is_allowed(
-    folder: Path, place: tuple[str | int, ...]
+    folder: Path, place: tuple[str | int, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mark = folder / "ran"
     (folder / "evil.py").write_text(f"open({str(mark)!r}, 'w').close()\ndef it(): pass\n")
@@ -113,5 +113,7 @@ def test_code_that_a_folder_brings_along_is_not_run_unless_it_is_allowed(
             read(folder)
     assert not mark.exists()
     assert word in provenance.code(provenance.asked(folder)[0])
-    with pytest.raises(RunRefused, match="no result yet"):
-        report.gather(folder, allow=[word])
+    monkeypatch.chdir(folder.parent)
+    for allowed in (word, f"{folder.name}/evil.py:it"):
+        with pytest.raises(RunRefused, match="no result yet"):
+            report.gather(folder, allow=[allowed])

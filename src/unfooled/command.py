@@ -102,8 +102,10 @@ def means(
     """How the work is done, as `run.run` takes it.
 
     Raises:
-        InvalidOption: an address, and an engine that goes to none.
+        InvalidOption: an address that is empty, or an engine that goes to none.
     """
+    if address is not None and not address.strip():
+        raise InvalidOption("--address is empty; leave it out to begin Ray on this machine")
     if address is not None and engine == "local":
         raise InvalidOption(f"--address {address} is of a cluster; add --engine ray")
     return {

@@ -102,7 +102,8 @@ def _of_timm(name: str, *, channels: int, size: int, classes: int) -> nn.Module:
 
 def save(model: nn.Module, about: Mapping[str, object]) -> bytes:
     """The weights as a safetensors file, with `about` in its head."""
-    tensors = {name: tensor.contiguous().cpu() for name, tensor in model.state_dict().items()}
+    # Copies: a tensor under two names, as of layers that share their weights, is kept under both.
+    tensors = {name: one.contiguous().cpu().clone() for name, one in model.state_dict().items()}
     return to_bytes(tensors, {"unfooled": json.dumps(about, sort_keys=True)})
 
 
@@ -174,8 +175,13 @@ def layers(model: nn.Module, *, channels: int, size: int) -> list[Layer]:
     # are kept, so that no id is given to another.
     fields, kept = {0: (1, 1)}, list[Tensor]()
 
-    def note(module: nn.Module, given: tuple[Tensor, ...], output: Tensor) -> None:
-        reach, jump = fields.get(id(given[0]), max(fields.values()))
+    def note(module: nn.Module, given: tuple[Any, ...], outputs: Any) -> None:
+        output = outputs
+        while isinstance(output, tuple | list) and output:  # such as what a recurrent layer gives
+            output = output[0]
+        if not isinstance(output, Tensor):
+            return
+        reach, jump = (given and fields.get(id(given[0]))) or max(fields.values())
         kernel, products = "", 0
         if isinstance(module, nn.Conv2d | nn.MaxPool2d | nn.AvgPool2d):
             side, stride = _first(module.kernel_size), _first(module.stride)

@@ -152,10 +152,14 @@ def _knock(address: str) -> None:
 
     Raises:
         OSError: nobody does.
+        ValueError: it is no address.
     """
+    if address == "auto":
+        return
     host, _, port = address.removeprefix("ray://").partition("/")[0].rpartition(":")
-    if port.isdigit():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
+    if not (host and port.isdigit()):
+        raise ValueError("an address is auto, HOST:PORT or ray://HOST:PORT")
+    socket.create_connection((host.strip("[]"), int(port)), timeout=_KNOCK).close()
 
 
 class _Pilot:

@@ -121,7 +121,14 @@ def vetted(folder: Path, words: Collection[str], allow: Collection[str]) -> None
 
 
 def _strange(words: Collection[str], allow: Collection[str]) -> list[str]:
-    return [one for one in words if one not in allow]
+    known = {*allow, *map(_placed, allow)}
+    return [one for one in words if one not in known and _placed(one) not in known]
+
+
+def _placed(word: str) -> str:
+    """The same with the file's whole path, where it names one."""
+    place, _, name = word.rpartition(":")
+    return f"{Path(place).resolve()}:{name}" if place.endswith(".py") else word
 
 
 def _content(folder: Path, name: str) -> bytes:

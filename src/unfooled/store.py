@@ -212,7 +212,7 @@ def opened(folder: Path, plain: dict[str, Any]) -> Iterator[Store]:
             lock.acquire(blocking=False)
         except Timeout:
             raise RunRefused(
-                f"another run is at work in {folder}; wait for it, or choose another by --out"
+                f"another run is at work in {folder}; wait for it, or take another folder by --out"
             ) from None
     try:
         with _entered(folder, ledger.written(folder)) as known:

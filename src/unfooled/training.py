@@ -354,7 +354,7 @@ class _Loop:
         whose, more = "", ""
         if len(total) > 1:
             whose = f" of seed {self.draws[place].seed}"
-            more = ", and one by one (no --together) the other seeds would go on"
+            more = "; one by one (no --together) it would not end the other seeds"
         raise JobFailed(
             f"the training loss{whose} became {float(total[place])} in epoch {epoch + 1}, by step "
             f"{step + 1}; a lower learning_rate may help{more}"

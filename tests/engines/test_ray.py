@@ -215,7 +215,8 @@ def test_a_killed_driver_leaves_no_process_and_the_same_run_goes_on(
     [
         ("127.0.0.1:1", "refused"),
         ("ray://127.0.0.1:1", "refused"),
-        ("nonsense", "nonsense"),
+        ("nonsense", "an address is auto, HOST:PORT or ray://HOST:PORT"),
+        ("ray://127.0.0.1", "an address is auto, HOST:PORT or ray://HOST:PORT"),
     ],
 )
 def test_a_cluster_that_is_not_there_is_told_in_one_line(address: str, why: str) -> None:

@@ -22,6 +22,7 @@ from unfooled.showing import performed, published, tracked
 from unfooled.terminal import busy, err
 
 if TYPE_CHECKING:
+    from unfooled.report import Report
     from unfooled.study import Study
 
 
@@ -96,9 +97,23 @@ def study(
         note=note,
     )
     made = published(folder, provenance.code(chosen), well=well)
+    if together:
+        _one_by_one(made)
     # A file that was damaged since is a hole too, although no job has failed.
     if not (tracked(made, folder, wanted) and well) or made.has_holes:
         raise typer.Exit(1)
+
+
+def _one_by_one(made: "Report") -> None:
+    """Say which recipes did not have their seeds trained at once."""
+    at_once = made.environment["together"]
+    others = [one.title for one in made.study.recipes if one.name not in at_once]
+    if others:
+        err.print(
+            f"unfooled: seeds trained one by one all the same: {', '.join(others)}",
+            markup=False,
+            soft_wrap=True,
+        )
 
 
 def _asked(which: str, dataset: str | None, seeds: int | None) -> "Study":
