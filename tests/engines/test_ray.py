@@ -1,5 +1,6 @@
 """What is particular to Ray: machines that come and go, and the same numbers in the end."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -157,6 +158,11 @@ def test_a_cluster_is_reached_from_a_machine_that_is_no_part_of_it(
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     new_cluster(num_cpus=2, ray_client_server_port=port)
+    until = time.monotonic() + 60  # Ray does not wait for that server to listen
+    while time.monotonic() < until:
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            break
+        time.sleep(0.1)
     options = {"address": f"ray://127.0.0.1:{port}"}
     assert run.run(study, tmp_path / "run", device="cpu", by="ray", options=options) == []
     assert told(tmp_path / "run") == expected
