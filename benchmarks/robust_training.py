@@ -26,7 +26,6 @@ from workers import Team
 if TYPE_CHECKING:
     from unfooled.dataset import Dataset
 
-STUDY = Path(__file__).parent.parent / "studies" / "mnist.toml"
 STEPS = {1: 1.0, 3: 0.5}  # with the size of a step, as a share of eps
 OURS, LOOP, FAST = "unfooled", "hand-written loop", "ART, AdversarialTrainerFBFPyTorch"
 BARS = {LOOP: 1.0, "ART": 3.0}  # as many times as fast we want to be

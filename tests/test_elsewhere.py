@@ -59,6 +59,13 @@ def on(device: torch.device, network: nn.Module) -> nn.Module:
     return copy.deepcopy(network).to(device)
 
 
+def asked(
+    device: torch.device, network: nn.Module, few: tuple[Tensor, Tensor]
+) -> tuple[nn.Module, Tensor, Tensor]:
+    """A network, images and labels, all on one device."""
+    return on(device, network), few[0].to(device), few[1].to(device)
+
+
 def both(act: Callable[[torch.device], Any]) -> tuple[Any, Any]:
     """What comes of it on the CPU, and there."""
     here = act(torch.device("cpu"))
@@ -91,17 +98,16 @@ def test_numbers_there_are_numbers_and_do_not_mix_with_others() -> None:
 def test_attacks_work_there(
     name: str, network: nn.Module, few: tuple[Tensor, Tensor], unchecked: None
 ) -> None:
-    images, labels = few
     for norm in set(NORMS) & set(catalog.module("attacks", name).NORMS):
         threat = Threat(norm, SIZES[norm])
 
         def act(device: torch.device, threat: Threat = threat) -> Tensor:
             known = {"surrogates": [on(device, network)]} if name == "transfer" else {}
             tried = attack.find(name, **known) if known else small(name)
-            given = (on(device, network), images.to(device), labels.to(device), threat)
-            found = tried.run(*given, draws=DRAWS)
+            there, images, labels = asked(device, network, few)
+            found = tried.run(there, images, labels, threat, draws=DRAWS)
             assert found.device == device
-            return predict(given[0], found).argmax(1)
+            return predict(there, found).argmax(1)
 
         here, there = both(act)
         # Another way through the network rounds otherwise, which may save or cost an image.
@@ -193,20 +199,17 @@ def test_preprocessors_work_there(
 def test_certificates_and_examinations_work_there(
     network: nn.Module, few: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = few
-
     def proven(device: torch.device) -> Any:
-        given = (on(device, network), images.to(device), labels.to(device))
+        given = asked(device, network, few)
         return bounds.certified(*given, Threat("Linf", 0.02), slopes=5, branches=4).tolist()
 
     def smoothed(device: torch.device) -> Any:
-        given = (on(device, network), images.to(device), labels.to(device))
-        found = smoothing.certify(*given, 0.1, DRAWS, n0=10, n=50)
+        found = smoothing.certify(*asked(device, network, few), 0.1, DRAWS, n0=10, n=50)
         return found.radii.tolist()
 
     def examined(device: torch.device) -> Any:
-        given = (on(device, network), images.to(device), labels.to(device))
-        return [(one.check, one.verdict) for one in doctor.examine(*given, 3)]
+        told = doctor.examine(*asked(device, network, few), 3)
+        return [(one.check, one.verdict) for one in told]
 
     for act in (proven, smoothed, examined):
         here, there = both(act)
@@ -258,11 +261,9 @@ def test_a_whole_study_done_there_tells_the_same(tmp_path: Path) -> None:
 def test_a_network_of_ones_own_that_is_there_is_evaluated(
     network: nn.Module, few: tuple[Tensor, Tensor]
 ) -> None:
-    images, labels = few
-
     def act(device: torch.device) -> Any:
-        given = (on(device, network), images.to(device), labels.to(device))
-        return asdict(unfooled.evaluate(*given, attacks=("pgd",)).results.recipes[0].curves[0])
+        found = unfooled.evaluate(*asked(device, network, few), attacks=("pgd",))
+        return asdict(found.results.recipes[0].curves[0])
 
     here, there = both(act)
     assert here == there
